@@ -1,0 +1,38 @@
+"""Feature banks: Gaussian classes, Omniglot through a frozen encoder, feature files, one-hot."""
+
+from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
+from coopetition_interp.data.feature_file import (
+    FeatureFile,
+    FeatureFileError,
+    load_feature_file,
+    save_feature_file,
+)
+from coopetition_interp.data.gaussian import GaussianFeatures, gaussian_features
+from coopetition_interp.data.omniglot import OmniglotError, OmniglotFeatures, omniglot_features
+from coopetition_interp.data.one_hot import OneHotFeatures, one_hot_features
+from coopetition_interp.data.sources import (
+    FeatureSource,
+    build_bank,
+    feature_source_from_dict,
+    feature_source_to_dict,
+)
+
+__all__ = [
+    "FeatureBank",
+    "FeatureFile",
+    "FeatureFileError",
+    "FeatureSource",
+    "FeatureSplit",
+    "GaussianFeatures",
+    "OmniglotError",
+    "OmniglotFeatures",
+    "OneHotFeatures",
+    "build_bank",
+    "feature_source_from_dict",
+    "feature_source_to_dict",
+    "gaussian_features",
+    "load_feature_file",
+    "omniglot_features",
+    "one_hot_features",
+    "save_feature_file",
+]
