@@ -40,4 +40,5 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
             "permissions there, or choose another place",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()

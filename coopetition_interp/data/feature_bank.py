@@ -5,7 +5,7 @@ bank made of Gaussian clusters, of Omniglot drawings or of one-hot vectors are i
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,13 +67,12 @@ class FeatureBank:
             object.__setattr__(self, "class_names", names)
         if self.class_group is None:
             object.__setattr__(self, "class_group", np.arange(self.n_classes, dtype=np.int64))
-        for name in ("class_names", "class_group", "class_transform"):
-            per_class = getattr(self, name)
-            if per_class is not None and len(per_class) != self.n_classes:
-                raise ValueError(
-                    f"{name} has {len(per_class)} entries, the features have {self.n_classes} "
-                    "classes: give one entry per class"
-                )
+        check_one_per_class(
+            self.n_classes,
+            class_names=self.class_names,
+            class_group=self.class_group,
+            class_transform=self.class_transform,
+        )
 
     @property
     def n_classes(self) -> int:
@@ -241,6 +240,20 @@ def check_features(features: Tensor) -> None:
             f"features of {len(classes)} classes hold NaN or infinity (class {classes[0]} first): "
             "mend or leave out these classes before building the bank"
         )
+
+
+def check_one_per_class(n_classes: int, **columns: Sized | None) -> None:
+    """Refuses names, groups or transforms that are not one per class.
+
+    Raises:
+        ValueError: Naming the first column of another length.
+    """
+    for name, column in columns.items():
+        if column is not None and len(column) != n_classes:
+            raise ValueError(
+                f"{name} has {len(column)} entries, the features have {n_classes} classes: "
+                "give one entry per class"
+            )
 
 
 def _classes_left_for_training(

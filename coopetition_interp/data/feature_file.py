@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.data.feature_bank import FeatureBank
+from coopetition_interp.data.feature_bank import FeatureBank, check_features, check_one_per_class
 from coopetition_interp.data.transforms import (
     TRANSFORM_NAMES,
     TransformChoice,
@@ -119,7 +119,7 @@ def load_feature_file(
         ) from error
     try:
         return _bank_of(content, path, classes_per_group)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise FeatureFileError(f"{path}, dataset {content.dataset!r}: {error}") from error
 
 
@@ -154,7 +154,15 @@ def save_feature_file(bank: FeatureBank, path: str | Path) -> None:
 
 
 def _bank_of(content: _FileContent, path: Path, classes_per_group: int) -> FeatureBank:
+    check_features(content.features)
     n_classes = len(content.features)
+    check_one_per_class(
+        n_classes,
+        class_names=content.class_names,
+        class_character=content.class_character,
+        class_group=content.class_group,
+        class_transform=content.class_transform,
+    )
     group, names = content.class_group, content.class_names
     if content.class_character is not None:
         group = content.class_character if group is None else group
@@ -202,7 +210,7 @@ def _transformed_names(
         if len(index) and not 0 <= index.min() <= index.max() < count:
             raise ValueError(f"{what} points outside its {count} entries: mend the file")
     return [
-        transformed_class_name(characters[character], transform)
+        transformed_class_name(characters[character], int(transform))
         for character, transform in zip(class_character, class_transform, strict=True)
     ]
 

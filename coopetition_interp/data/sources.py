@@ -75,6 +75,8 @@ def feature_source_from_dict(description: Mapping[str, Any]) -> FeatureSource:
     for name, value in fields.items():
         if not _is_of_type(value, types[name]):
             raise ValueError(f"the field {name!r} of {kind} features cannot be {value!r}")
+        if types[name] is float:
+            fields[name] = float(value)
     return source_class(**fields)
 
 
