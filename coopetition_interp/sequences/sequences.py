@@ -1,0 +1,124 @@
+"""The container every model, clamp and analysis here takes as input: exemplar-label sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class PairRole(IntEnum):
+    """What an exemplar-label pair is to the query of its sequence."""
+
+    QUERY = 0
+    """The last exemplar; its label is the right answer and is never shown to the model."""
+    MATCH = 1
+    """A context pair whose exemplar is of the query's class."""
+    DISTRACTOR = 2
+    """A context pair of the other class of a bursty sequence."""
+    LABEL_ONLY = 3
+    """A context pair of another class that carries the query's label (CIWL)."""
+    FILLER = 4
+    """Any other context pair."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """A batch of sequences: context exemplar-label pairs, then a query exemplar.
+
+    The model sees 2 * n_pairs + 1 tokens: exemplar, label, exemplar, label, ..., query. The last
+    label is not shown: it is the right answer, whatever the sequence kind calls right (on Flip,
+    the label that the query's class carries in context).
+
+    Attributes:
+        exemplars: Features of the context exemplars and, last, of the query.
+        labels: Labels of the context pairs and, last, the right answer.
+        roles: What each pair is to the query, as `PairRole` values.
+
+    Raises:
+        ValueError: If the three do not describe the same pairs.
+    """
+
+    exemplars: Float[Tensor, "batch n_pairs+1 d_feature"]
+    labels: Int[Tensor, "batch n_pairs+1"]
+    roles: Int[Tensor, "batch n_pairs+1"]
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.exemplars.shape[:2])
+        if self.exemplars.ndim != 3 or shape[1] < 2:
+            raise ValueError(
+                f"exemplars must be [batch, n_pairs + 1, d_feature] with at least one context pair "
+                f"and the query; got {tuple(self.exemplars.shape)}"
+            )
+        for name in ("labels", "roles"):
+            if tuple(getattr(self, name).shape) != shape:
+                raise ValueError(
+                    f"{name} must be {list(shape)} to go with exemplars "
+                    f"{list(self.exemplars.shape)}; got {list(getattr(self, name).shape)}"
+                )
+
+    @property
+    def n_pairs(self) -> int:
+        """How many context pairs precede the query."""
+        return self.exemplars.shape[1] - 1
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens the model sees: 2 * n_pairs + 1."""
+        return 2 * self.n_pairs + 1
+
+    @property
+    def query_position(self) -> int:
+        """Token position of the query."""
+        return 2 * self.n_pairs
+
+    @property
+    def label_positions(self) -> list[int]:
+        """Token positions of the context labels: 1, 3, ..."""
+        return list(range(1, 2 * self.n_pairs, 2))
+
+    @property
+    def exemplar_positions(self) -> list[int]:
+        """Token positions of the exemplars, the query's included: 0, 2, ..."""
+        return list(range(0, 2 * self.n_pairs + 1, 2))
+
+    @property
+    def right_labels(self) -> Int[Tensor, "batch"]:
+        """The label to be predicted at the query."""
+        return self.labels[:, -1]
+
+    @property
+    def context_labels(self) -> Int[Tensor, "batch n_pairs"]:
+        """The labels the model sees, in order."""
+        return self.labels[:, :-1]
+
+    def __len__(self) -> int:
+        return self.exemplars.shape[0]
+
+    def __getitem__(self, which: slice | Int[Tensor, "chosen"] | Tensor) -> Sequences:
+        """The chosen sequences, as `Sequences` (a slice, index tensor or boolean mask)."""
+        if isinstance(which, int):
+            raise TypeError(f"index Sequences by a slice or a tensor, e.g. [{which}:{which + 1}]")
+        return Sequences(self.exemplars[which], self.labels[which], self.roles[which])
+
+    def to(self, device: torch.device | str) -> Sequences:
+        """The same sequences on another device."""
+        return Sequences(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def split(self, size: int) -> Iterator[Sequences]:
+        """Consecutive chunks of at most `size` sequences."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+
+def concatenate(parts: list[Sequences]) -> Sequences:
+    """One batch holding all sequences of `parts`, in order."""
+    return Sequences(
+        torch.cat([part.exemplars for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.roles for part in parts]),
+    )
