@@ -1,0 +1,134 @@
+"""Whether the divot of one curve comes with the rise of another, over seeds.
+
+Coopetition paper, Figure 5: CIWL worsens while ICL forms. One seed can coincide by chance, and a
+long rise coincides with anything, so the table also says how far apart the two are, and the summary
+how often the divot would coincide with the rise of ANOTHER seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .divot import Divot, divot_coincides_with
+from .rises import Rise
+
+
+def divot_table(
+    divots: Mapping[int, Divot | None], rises: Mapping[int, Rise | None]
+) -> pd.DataFrame:
+    """One row per seed: its divot, the other curve's rise, and whether they coincide.
+
+    Args:
+        divots: The divot of each seed, ``None`` where there is none.
+        rises: The other curve's rise in each of the same seeds.
+
+    Returns:
+        Columns ``seed``, ``found``, ``depth``, ``start``, ``peak``, ``end``, ``rise_start``,
+        ``rise_middle``, ``rise_end``, ``lag`` (divot's peak minus the middle of the rise; all NaN
+        where missing) and ``coincides`` (missing unless the seed has both).
+
+    Raises:
+        ValueError: The two name different seeds.
+    """
+    if set(divots) != set(rises):
+        raise ValueError(f"divots of seeds {list(divots)}, but rises of seeds {list(rises)}")
+    missing = float("nan")
+    rows = []
+    for seed, divot in divots.items():
+        rise = rises[seed]
+        rows.append(
+            {
+                "seed": seed,
+                "found": divot is not None,
+                "depth": divot.depth if divot else missing,
+                "start": divot.start if divot else missing,
+                "peak": divot.peak if divot else missing,
+                "end": divot.end if divot else missing,
+                "rise_start": rise.start if rise else missing,
+                "rise_middle": rise.middle if rise else missing,
+                "rise_end": rise.end if rise else missing,
+                "lag": divot.peak - rise.middle if divot and rise else missing,
+                "coincides": divot_coincides_with(divot, rise) if divot and rise else None,
+            }
+        )
+    return pd.DataFrame(rows).astype({"coincides": "boolean"})
+
+
+@dataclass(frozen=True)
+class Coincidence:
+    """How divots and rises go together over the seeds that have both.
+
+    Attributes:
+        seeds: Seeds looked at.
+        with_rise: Seeds in which the other curve rises.
+        with_both: Seeds with a divot, too.
+        coinciding: Seeds in which the two coincide.
+        interval: 95 % Wilson interval of ``coinciding / with_both``; NaN without such a seed.
+        with_other_seeds: Fraction of pairs of different seeds in which one's divot coincides with
+            the other's rise: what to expect of curves that have nothing to do with each other. NaN
+            below two seeds.
+        median_lag: Median of the divot's peak minus the middle of the rise, in the units of x.
+        rank_correlation: Spearman's, between the two times over seeds; NaN below three seeds.
+    """
+
+    seeds: int
+    with_rise: int
+    with_both: int
+    coinciding: int
+    interval: tuple[float, float]
+    with_other_seeds: float
+    median_lag: float
+    rank_correlation: float
+
+
+def coincidence_across_seeds(table: pd.DataFrame) -> Coincidence:
+    """Sum up a ``divot_table``."""
+    both = table[table["coincides"].notna()]
+    coinciding = int(both["coincides"].sum())
+    climb, rise = both[["start", "peak"]].to_numpy(), both[["rise_start", "rise_end"]].to_numpy()
+    meets = (climb[:, None, 0] <= rise[None, :, 1]) & (rise[None, :, 0] <= climb[:, None, 1])
+    others = meets[~np.eye(len(both), dtype=bool)]
+    # Pearson's correlation of ranks is Spearman's, and needs no scipy.
+    ranks = both[["peak", "rise_middle"]].rank()
+    return Coincidence(
+        seeds=len(table),
+        with_rise=int(table["rise_middle"].notna().sum()),
+        with_both=len(both),
+        coinciding=coinciding,
+        interval=wilson_interval(coinciding, len(both)),
+        with_other_seeds=float(others.mean()) if len(others) else float("nan"),
+        median_lag=float(both["lag"].median()),
+        rank_correlation=(
+            float(ranks["peak"].corr(ranks["rise_middle"])) if len(both) > 2 else float("nan")
+        ),
+    )
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a proportion, good down to a handful of trials.
+
+    Args:
+        successes: How often it happened.
+        trials: How often it could have.
+        z: Normal quantile; 1.96 for 95 %.
+
+    Returns:
+        Lower and upper end; NaN for no trials.
+
+    Raises:
+        ValueError: Not 0 <= successes <= trials.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"need 0 <= successes <= trials, got {successes} of {trials}")
+    if trials == 0:
+        return float("nan"), float("nan")
+    proportion, share = successes / trials, z * z / trials
+    centre = (proportion + share / 2) / (1 + share)
+    half_width = (
+        z * np.sqrt(proportion * (1 - proportion) / trials + share / (4 * trials)) / (1 + share)
+    )
+    return max(0.0, float(centre - half_width)), min(1.0, float(centre + half_width))

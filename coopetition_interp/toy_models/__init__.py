@@ -1,0 +1,47 @@
+"""Minimal models of strategies that form, share parts and compete: vectors learned by descent."""
+
+from .coopetition import CoopetitionModel, outcomes, simulate_coopetition
+from .phase_change import (
+    PHASE_CHANGE_CLAMPS,
+    PHASE_CHANGE_DIMS,
+    PHASE_CHANGE_LOSS,
+    simulate_phase_change,
+)
+from .plateau import first_step_where, plateau_end
+from .progress_measures import loss_with_final, loss_with_targets, squared_cosine
+from .simulate import (
+    DivergedError,
+    Trajectory,
+    Vectors,
+    draw_vectors,
+    gradient_descent,
+    gradients,
+)
+from .tensor_products import Constant, Derivatives, Err, Expression, InnerProducts, Size
+
+__all__ = [
+    "PHASE_CHANGE_CLAMPS",
+    "PHASE_CHANGE_DIMS",
+    "PHASE_CHANGE_LOSS",
+    "Constant",
+    "CoopetitionModel",
+    "Derivatives",
+    "DivergedError",
+    "Err",
+    "Expression",
+    "InnerProducts",
+    "Size",
+    "Trajectory",
+    "Vectors",
+    "draw_vectors",
+    "first_step_where",
+    "gradient_descent",
+    "gradients",
+    "loss_with_final",
+    "loss_with_targets",
+    "outcomes",
+    "plateau_end",
+    "simulate_coopetition",
+    "simulate_phase_change",
+    "squared_cosine",
+]
