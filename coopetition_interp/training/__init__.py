@@ -1,0 +1,28 @@
+"""Training with clamps: configs, presets, the loop, and runs read back."""
+
+from coopetition_interp.training.presets import PRESETS, preset
+from coopetition_interp.training.run import Run, load_run, load_weights
+from coopetition_interp.training.run_config import ClassesConfig, RunConfig
+from coopetition_interp.training.run_directory import RunError
+from coopetition_interp.training.schedules import OptimizerConfig, Schedule
+from coopetition_interp.training.train import NonFiniteLossError, resume, train
+from coopetition_interp.training.training_step import TrainingStep
+from coopetition_interp.training.typed_fields import ConfigError
+
+__all__ = [
+    "PRESETS",
+    "ClassesConfig",
+    "ConfigError",
+    "NonFiniteLossError",
+    "OptimizerConfig",
+    "Run",
+    "RunConfig",
+    "RunError",
+    "Schedule",
+    "TrainingStep",
+    "load_run",
+    "load_weights",
+    "preset",
+    "resume",
+    "train",
+]

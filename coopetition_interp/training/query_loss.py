@@ -1,0 +1,38 @@
+"""Cross-entropy at the query, in the few passes over the logits that it takes."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class _QueryCrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy that keeps exp(logits - max) from forward to backward.
+
+    With 12,800 labels the logits are the largest activation by far; exponentiating them once, not
+    twice, is a tenth of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, right_labels: Tensor) -> Tensor:
+        top = logits.amax(-1, keepdim=True)
+        exponentials = (logits - top).exp()
+        total = exponentials.sum(-1, keepdim=True)
+        ctx.save_for_backward(exponentials, total, right_labels)
+        right = logits.gather(1, right_labels[:, None])
+        return (total.log() + top - right).mean()
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor):  # type: ignore[override]
+        exponentials, total, right_labels = ctx.saved_tensors
+        every_label = torch.arange(exponentials.shape[1], device=exponentials.device)
+        is_right = (every_label[None] == right_labels[:, None]).to(exponentials.dtype)
+        return (exponentials / total - is_right) * (grad_output / exponentials.shape[0]), None
+
+
+def query_cross_entropy(
+    query_logits: Float[Tensor, "batch n_labels"], right_labels: Int[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the right labels (equal to `F.cross_entropy` up to rounding)."""
+    return _QueryCrossEntropy.apply(query_logits, right_labels)

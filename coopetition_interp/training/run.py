@@ -1,0 +1,165 @@
+"""A saved run, read back: its config, metrics, and any checkpoint as a ready model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from coopetition_interp.data import FeatureBank, FeatureSplit
+from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.sequences import Sequences, make_evaluation_sequences
+from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run on disk. Reads only; made by `load_run`.
+
+    Attributes:
+        path: The run's directory.
+        config: What was run.
+        resolved: What the config left open: `d_feature`, `n_labels`, `device`, `n_threads`, ...
+    """
+
+    path: Path
+    config: RunConfig
+    resolved: dict[str, Any]
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row per moment and evaluator, as it stands now."""
+        return RunDirectory(self.path).read_metrics()
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """`state` (running, finished, interrupted, failed), `sequences_seen`, `message`."""
+        return RunDirectory(self.path).read_status()
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """Sequences seen at each kept checkpoint, in order."""
+        return RunDirectory(self.path).checkpoints()
+
+    def checkpoint_path(self, sequences_seen: int | Literal["first", "last"] = "last") -> Path:
+        """File of a checkpoint.
+
+        Args:
+            sequences_seen: Exactly one of `checkpoints`, or "first" or "last".
+
+        Raises:
+            RunError: If there is no such checkpoint, naming the nearest.
+        """
+        kept = self.checkpoints
+        if not kept:
+            raise RunError(f"{self.path} holds no checkpoints")
+        if isinstance(sequences_seen, str):
+            sequences_seen = kept[0] if sequences_seen == "first" else kept[-1]
+        if sequences_seen not in kept:
+            nearest = min(kept, key=lambda seen: abs(seen - sequences_seen))
+            raise RunError(
+                f"{self.path} has no checkpoint at {sequences_seen} sequences; the nearest is at "
+                f"{nearest}"
+            )
+        return RunDirectory(self.path).checkpoint_path(sequences_seen)
+
+    def nearest_checkpoint(self, sequences_seen: float) -> int:
+        """The kept checkpoint closest to this many sequences seen."""
+        if not self.checkpoints:
+            raise RunError(f"{self.path} holds no checkpoints")
+        return min(self.checkpoints, key=lambda seen: abs(seen - sequences_seen))
+
+    def weights(
+        self, sequences_seen: int | Literal["first", "last"] = "last"
+    ) -> dict[str, Tensor]:
+        """Parameters of a checkpoint by name, float32."""
+        tensors, _ = read_tensors(self.checkpoint_path(sequences_seen))
+        return {name: tensor.float() for name, tensor in tensors.items()}
+
+    def model(
+        self,
+        sequences_seen: int | Literal["first", "last"] = "last",
+        device: torch.device | str = "cpu",
+    ) -> ExemplarLabelTransformer:
+        """A checkpoint as a ready model.
+
+        Args:
+            sequences_seen: Exactly one of `checkpoints`, or "first" or "last".
+            device: Where to put it.
+
+        Raises:
+            RunError: No such checkpoint, or a damaged file.
+        """
+        model = self.config.model.build(
+            self.resolved["d_feature"], self.resolved["n_labels"], self.config.sequences.n_pairs
+        )
+        load_weights(model, self.checkpoint_path(sequences_seen))
+        return model.to(device, print_details=False)
+
+    @cached_property
+    def bank(self) -> FeatureBank:
+        """The features it was trained on, loaded anew."""
+        return self.config.features.load()
+
+    @cached_property
+    def split(self) -> FeatureSplit:
+        """Training and held-out classes and exemplars."""
+        classes = self.config.classes
+        return self.bank.split(
+            n_train_classes=classes.n_train,
+            n_train_exemplars=classes.n_train_exemplars,
+            n_held_out_classes=classes.n_held_out,
+            shuffle_seed=classes.shuffle_seed,
+        )
+
+    @cached_property
+    def evaluation_sequences(self) -> dict[str, Sequences]:
+        """The fixed sequences of each of its evaluators."""
+        return make_evaluation_sequences(
+            self.bank,
+            self.split,
+            self.config.evaluators,
+            seed=self.config.evaluation_seed,
+            n_labels=self.resolved["n_labels"],
+        )
+
+
+def load_run(path: str | Path) -> Run:
+    """Opens a run's directory.
+
+    Args:
+        path: The directory, as given to `train`; the run may still be going on.
+
+    Raises:
+        RunError: If it holds no run, or its config cannot be read.
+    """
+    directory = RunDirectory(path)
+    return Run(directory.path, directory.read_config(), directory.read_resolved())
+
+
+def load_weights(model: ExemplarLabelTransformer, path: str | Path) -> None:
+    """Copies a checkpoint's weights into a model.
+
+    Raises:
+        RunError: Missing or damaged file, or weights of another shape, naming the first.
+    """
+    tensors, _ = read_tensors(path)
+    parameters = dict(model.named_parameters())
+    for name in parameters.keys() | tensors.keys():
+        if name not in tensors or name not in parameters:
+            where = "the model" if name in parameters else str(path)
+            raise RunError(f"{name} is in {where} only: {path} belongs to another kind of model")
+        if tensors[name].shape != parameters[name].shape:
+            raise RunError(
+                f"{name} is {list(tensors[name].shape)} in {path} but "
+                f"{list(parameters[name].shape)} in the model"
+            )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])

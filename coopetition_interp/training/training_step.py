@@ -1,0 +1,246 @@
+"""One optimizer step as one graph: forward with its clamps, backward, Adam.
+
+The model runs once, hooks and all, under `make_fx`, which records every tensor operation of the
+forward pass, of its gradient and of the update. What is trained is thus exactly the
+`HookedTransformer` with the clamps on it, while a step costs neither Python nor autograd nor one
+kernel per parameter: inductor compiles the recorded graph as a whole. Where there is no C++
+compiler the recorded graph is run as it is, several times slower.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
+from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.sequences import Sequences
+from coopetition_interp.training.query_loss import query_cross_entropy
+from coopetition_interp.training.schedules import OptimizerConfig
+
+PACKED_BELOW = 200_000
+"""Parameters with fewer entries share one buffer, so that one kernel updates them all."""
+
+SMALL_PRODUCT = 4096
+"""Batched products of fewer multiplications each are left to inductor to fuse."""
+
+
+def _fusible_bmm(left: Tensor, right: Tensor) -> Tensor:
+    """A batch of tiny matrix products as a sum, which fuses with its neighbours."""
+    if left.shape[1] * left.shape[2] * right.shape[2] > SMALL_PRODUCT:
+        return NotImplemented
+    return (left.unsqueeze(3) * right.unsqueeze(1)).sum(2)
+
+
+@dataclass
+class OptimizerState:
+    """Parameters and Adam's moments: all that a step reads and writes.
+
+    Attributes:
+        names: Parameter names, packed ones first.
+        n_packed: How many of them share the packed buffers.
+        packed: Parameters, first and second moments of the packed ones, each [n].
+        large: The same three for each other parameter.
+        steps_done: Optimizer steps behind this state.
+    """
+
+    names: list[str]
+    n_packed: int
+    packed: tuple[Tensor, Tensor, Tensor]
+    large: list[tuple[Tensor, Tensor, Tensor]]
+    steps_done: int = 0
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Everything a resume needs, by name."""
+        kinds = ("parameters", "first_moments", "second_moments")
+        named = {f"packed.{kind}": tensor for kind, tensor in zip(kinds, self.packed, strict=True)}
+        for name, group in zip(self.names[self.n_packed :], self.large, strict=True):
+            named |= {f"{name}.{kind}": tensor for kind, tensor in zip(kinds, group, strict=True)}
+        return named
+
+    def load_buffers(self, saved: dict[str, Tensor], steps_done: int) -> None:
+        """Copies back what `buffers` gave.
+
+        Raises:
+            ValueError: If the saved tensors belong to another model.
+        """
+        own = self.buffers()
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in saved.items()}:
+            raise ValueError("the saved optimizer state belongs to a model of another shape")
+        for name, tensor in own.items():
+            tensor.copy_(saved[name])
+        self.steps_done = steps_done
+
+
+def pack_parameters(model: ExemplarLabelTransformer) -> OptimizerState:
+    """Moves the model's trainable parameters into an `OptimizerState` that it then shares.
+
+    The model's parameters become views of the state's buffers, so the model is up to date after
+    every step.
+    """
+    trainable = model.trainable_parameters()
+    packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
+    large_names = [name for name in trainable if name not in packed_names]
+    flat = torch.cat([trainable[name].detach().reshape(-1) for name in packed_names])
+    start = 0
+    for name in packed_names:
+        parameter = trainable[name]
+        parameter.data = flat[start : start + parameter.numel()].view(parameter.shape)
+        start += parameter.numel()
+    large = []
+    for name in large_names:
+        value = trainable[name].detach().contiguous()
+        trainable[name].data = value
+        large.append((value, torch.zeros_like(value), torch.zeros_like(value)))
+    return OptimizerState(
+        names=packed_names + large_names,
+        n_packed=len(packed_names),
+        packed=(flat, torch.zeros_like(flat), torch.zeros_like(flat)),
+        large=large,
+    )
+
+
+class TrainingStep:
+    """A step of training, ready to be called once per batch.
+
+    Args:
+        model: The model to train; its parameters are updated in place.
+        optimizer: Adam's settings.
+        n_steps: Length of the run in steps (for schedules that end with it).
+        clamps: What is held while the rest learns; gradients flow as each clamp says.
+        compile: Whether to compile the graph; without a compiler it falls back, with a warning.
+        example: A batch, for its shapes. Later batches must have the same.
+
+    Attributes:
+        state: Parameters and moments.
+        compiled: Whether the compiled graph is in use.
+    """
+
+    def __init__(
+        self,
+        model: ExemplarLabelTransformer,
+        optimizer: OptimizerConfig,
+        n_steps: int,
+        example: Sequences,
+        clamps: Sequence[Clamp] | BoundClamps = (),
+        compile: bool = True,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.n_steps = n_steps
+        self.clamps = clamps if isinstance(clamps, BoundClamps) else bind(clamps, model)
+        self.state = pack_parameters(model)
+        self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
+        self._example_shapes = (example.exemplars.shape, example.labels.shape)
+        self._scales = torch.zeros(2, device=example.exemplars.device)
+        inputs = self._graph_inputs(example)
+        self._graph = _trace(self._step_operations, inputs)
+        self.compiled = False
+        if compile:
+            self._compile(inputs)
+
+    def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
+        """Takes one step on a batch.
+
+        Returns:
+            The loss before the step, without any L2 penalty.
+
+        Raises:
+            ValueError: If the batch has another shape than the example given at the start.
+        """
+        if (sequences.exemplars.shape, sequences.labels.shape) != self._example_shapes:
+            raise ValueError(
+                f"the training step was built for exemplars {list(self._example_shapes[0])}; "
+                f"got {list(sequences.exemplars.shape)}"
+            )
+        step = self.state.steps_done
+        rate = self.optimizer.learning_rate_at(step, self.n_steps)
+        step_size = rate / (1 - self.optimizer.beta1 ** (step + 1))
+        second_moment_scale = 1 / math.sqrt(1 - self.optimizer.beta2 ** (step + 1))
+        self._scales.copy_(torch.tensor([step_size, second_moment_scale]))
+        (loss,) = self._graph(*self._graph_inputs(sequences))
+        self.state.steps_done += 1
+        return loss
+
+    def _graph_inputs(self, sequences: Sequences) -> list[Tensor]:
+        state = [*self.state.packed, *(t for group in self.state.large for t in group)]
+        return [*state, self._scales, sequences.exemplars, sequences.labels, sequences.roles]
+
+    def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
+        """The step itself, on plain tensors; run once, to be recorded."""
+        *state, scales, exemplars, labels, roles = inputs
+        packed, large = state[:3], [state[i : i + 3] for i in range(3, len(state), 3)]
+        parameters = _unpack(packed[0], self._shapes[: self.state.n_packed])
+        parameters += [group[0] for group in large]
+        leaves = [parameter.detach().requires_grad_() for parameter in parameters]
+        named = dict(zip(self.state.names, leaves, strict=True))
+        sequences = Sequences(exemplars, labels, roles)
+        with torch.enable_grad():
+            logits = run_clamped(self.model, sequences, self.clamps, parameters=named)
+            loss = query_cross_entropy(logits, sequences.right_labels)
+            gradients = torch.autograd.grad(
+                loss, leaves, allow_unused=True, materialize_grads=True
+            )
+        with torch.no_grad():
+            gradients = [
+                g + 2 * self.optimizer.l2 * p if self.optimizer.penalises(name) else g
+                for g, p, name in zip(gradients, parameters, self.state.names, strict=True)
+            ]
+            joined = torch.cat([g.reshape(-1) for g in gradients[: self.state.n_packed]])
+            self._adam(*packed, joined, scales)
+            for group, gradient in zip(large, gradients[self.state.n_packed :], strict=True):
+                self._adam(*group, gradient, scales)
+        return (loss.detach(),)
+
+    def _adam(self, parameter: Tensor, first: Tensor, second: Tensor, g: Tensor, scales: Tensor):
+        """Adam's update in place; `scales` carries the bias corrections and the learning rate."""
+        first.mul_(self.optimizer.beta1).add_(g, alpha=1 - self.optimizer.beta1)
+        second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
+        parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
+
+    def _compile(self, inputs: list[Tensor]) -> None:
+        """Compiles the graph, trying it on copies so that no step is taken."""
+        on_cpu = inputs[0].device.type == "cpu"
+        compiled = torch.compile(
+            self._graph,
+            fullgraph=True,
+            dynamic=False,
+            options={"cpp_wrapper": True} if on_cpu else {},
+        )
+        try:
+            compiled(*[tensor.clone() for tensor in inputs])
+        except Exception as error:  # whatever a missing or broken toolchain raises
+            warnings.warn(
+                "torch.compile is not to be had here, so training runs several times slower; a "
+                f"C++ compiler (Debian: apt install g++) is what is usually missing. It said: "
+                f"{str(error).strip().splitlines()[0]}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return
+        self._graph = compiled
+        self.compiled = True
+
+
+def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Views of a packed buffer, by shape."""
+    sizes = [shape.numel() for shape in shapes]
+    return [
+        part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)
+    ]
+
+
+def _trace(function: Callable[..., Any], inputs: list[Tensor]) -> Callable[..., Any]:
+    """The tensor operations of `function`, recorded on copies of `inputs`."""
+    decompositions = {torch.ops.aten.bmm.default: _fusible_bmm}
+    copies = [copy.deepcopy(tensor.detach()) for tensor in inputs]
+    return make_fx(function, decomposition_table=decompositions)(*copies)

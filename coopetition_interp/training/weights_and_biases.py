@@ -1,0 +1,67 @@
+"""Optional logging of metrics to Weights & Biases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+
+from coopetition_interp.training.run_config import RunConfig
+
+
+class MetricsLog:
+    """A log that keeps nothing: what a run without Weights & Biases writes to."""
+
+    def write(self, rows: pd.DataFrame) -> None:
+        """Logs one evaluation: a row per evaluator, all at the same sequences seen."""
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends the log."""
+
+
+class WeightsAndBiasesLog(MetricsLog):
+    """Metrics as `evaluator/metric` against sequences seen, in one Weights & Biases run."""
+
+    def __init__(self, run: Any):
+        self._run = run
+
+    def write(self, rows: pd.DataFrame) -> None:
+        """Logs one evaluation."""
+        values: dict[str, float] = {}
+        for row in rows.to_dict("records"):
+            evaluator = row.pop("evaluator")
+            values["sequences_seen"] = row.pop("sequences_seen")
+            values["training_loss"] = row.pop("training_loss")
+            values |= {f"{evaluator}/{metric}": value for metric, value in row.items()}
+        self._run.log(values)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._run.finish(exit_code=0 if kind is None else 1)
+
+
+def open_metrics_log(project: str | None, directory: Path, config: RunConfig) -> MetricsLog:
+    """A log for a run; without a project, one that keeps nothing."""
+    if project is None:
+        return MetricsLog()
+    import wandb
+
+    run = wandb.init(
+        project=project, name=directory.name, dir=str(directory), config=config.to_dict()
+    )
+    run.define_metric("*", step_metric="sequences_seen")
+    return WeightsAndBiasesLog(run)
