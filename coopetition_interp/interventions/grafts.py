@@ -1,0 +1,193 @@
+"""Clamps that take whole layers from another trained model.
+
+A graft says whose weights run in which layers, so it holds in the first pass of two-pass clamps
+too, and clamps on heads of grafted layers act on the donor's heads. The donor is read once, when
+clamps are bound, and never changes afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
+
+Checkpoint = str | os.PathLike[str] | HookedTransformer
+"""A safetensors file holding a model's state dict, or a model in memory."""
+
+
+class _Graft(Clamp):
+    checkpoint: Checkpoint
+    layer: int
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < -1:
+            raise ValueError(
+                f"{name}: layer is a block's number, or -1 for the embedding; got {self.layer!r}"
+            )
+        if isinstance(self.checkpoint, str | os.PathLike):
+            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
+        elif not isinstance(self.checkpoint, HookedTransformer):
+            raise ValueError(
+                f"{name}: checkpoint is the path of a safetensors file, or a model; got "
+                f"{type(self.checkpoint).__name__}"
+            )
+
+    def check(self, cfg: HookedTransformerConfig) -> None:
+        if self.layer >= cfg.n_layers:
+            raise ValueError(
+                f"{self}: the model has no block {self.layer}, its blocks are 0 to "
+                f"{cfg.n_layers - 1}"
+            )
+
+    def edits(self, batch: ClampedBatch) -> Iterator[Edit]:
+        return iter(())
+
+    def __str__(self) -> str:
+        donor = repr(self.checkpoint) if isinstance(self.checkpoint, str) else "<a model in memory>"
+        return f"{type(self).__name__}(checkpoint={donor}, layer={self.layer})"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, repr=False)
+class GraftIn(_Graft):
+    """Takes the residual stream after a block from another model (thesis C.5.1; paper Fig. 3c).
+
+    Embedding and blocks up to `layer` are the donor's and stay fixed: the model's own get no
+    gradient. One pass.
+
+    Attributes:
+        checkpoint: Path of a safetensors file (a state dict), or a model in memory.
+        layer: The last block that is the donor's; -1 for the embedding alone.
+    """
+
+    checkpoint: Checkpoint
+    layer: int
+
+    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+        """The grafted layers, and what they feed."""
+        claimed = {"the weights of the embedding"}
+        claimed |= {f"the weights of block {layer}" for layer in range(self.layer + 1)}
+        if self.layer >= 0:
+            claimed.add("what block 1 reads")
+        return claimed
+
+    def replaced_weights(self, model: HookedTransformer) -> dict[str, Tensor]:
+        """The donor's weights up to `layer`."""
+        return _donor_weights(self, model, lambda depth: depth <= self.layer)
+
+
+@dataclass(frozen=True, repr=False)
+class GraftOut(_Graft):
+    """Feeds the residual stream after a block into another model (coopetition paper, Fig. 3b, 4).
+
+    Blocks after `layer`, the final LayerNorm and the unembedding are the donor's and stay fixed,
+    but pass gradients back to what the model computes up to `layer`. One pass.
+
+    Attributes:
+        checkpoint: Path of a safetensors file (a state dict), or a model in memory.
+        layer: The last block that is the model's own; -1 for its embedding alone.
+    """
+
+    checkpoint: Checkpoint
+    layer: int
+
+    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+        """The grafted layers."""
+        claimed = {f"the weights of block {i}" for i in range(self.layer + 1, cfg.n_layers)}
+        return claimed | {"the weights of the unembedding"}
+
+    def replaced_weights(self, model: HookedTransformer) -> dict[str, Tensor]:
+        """The donor's weights after `layer`."""
+        return _donor_weights(self, model, lambda depth: depth > self.layer)
+
+
+_OFTEN_FIXED = ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O", "pos_embed.W_pos")
+
+
+def _depth(name: str) -> int | None:
+    """Where in the model a weight is: -1 before block 0, i in block i, a large number after."""
+    part, *rest = name.split(".")
+    if part in ("exemplar_embed", "embed", "pos_embed"):
+        return -1
+    if part == "blocks" and rest and rest[0].isdigit():
+        return int(rest[0])
+    if part in ("ln_final", "unembed"):
+        return 10**9
+    return None  # not a weight of a HookedTransformer
+
+
+def _donor_weights(
+    graft: _Graft, model: HookedTransformer, wanted: Callable[[int], bool]
+) -> dict[str, Tensor]:
+    """The donor's weights at the wanted depths, fixed, on the model's device and in its dtype.
+
+    A checkpoint may leave out buffers and the attention biases and sinusoids that training never
+    touches: the model's own are then used.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it cannot be read, or its layers do not fit the model's.
+    """
+
+    def chosen(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        depths = {name: _depth(name) for name in weights}
+        return {name: weights[name] for name, d in depths.items() if d is not None and wanted(d)}
+
+    own = chosen(dict(model.state_dict()))
+    required = chosen(
+        {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad or not name.endswith(_OFTEN_FIXED)
+        }
+    )
+    donor = chosen(_read(graft.checkpoint))
+    for name in sorted({*donor, *required}):
+        if name not in donor:
+            raise ValueError(
+                f"{graft}: the donor has no {name}, the model has one of shape "
+                f"{list(own[name].shape)}: a donor is a model of the same shape"
+            )
+        if name not in own:
+            raise ValueError(
+                f"{graft}: the donor has a {name} of shape {list(donor[name].shape)}, the model "
+                "has none: a donor is a model of the same shape"
+            )
+        if donor[name].shape != own[name].shape:
+            raise ValueError(
+                f"{graft}: {name} is {list(donor[name].shape)} in the donor and "
+                f"{list(own[name].shape)} in the model: a donor is a model of the same shape"
+            )
+    return {
+        name: tensor.detach().to(device=own[name].device, dtype=own[name].dtype, copy=True)
+        for name, tensor in donor.items()
+    }
+
+
+def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The state dict of a checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a whole safetensors file.
+    """
+    if isinstance(checkpoint, HookedTransformer):
+        return dict(checkpoint.state_dict())
+    if not os.path.isfile(checkpoint):
+        raise FileNotFoundError(f"there is no checkpoint {os.fspath(checkpoint)} to graft from")
+    try:
+        return safetensors.torch.load_file(checkpoint)
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{os.fspath(checkpoint)} is not a (whole) safetensors file: {error}"
+        ) from error

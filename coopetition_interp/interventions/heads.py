@@ -1,0 +1,93 @@
+"""Naming attention heads: (layer, head) pairs, both counted from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import index
+from typing import Any
+
+from transformer_lens import HookedTransformerConfig
+
+Head = tuple[int, int]
+"""(layer, head)"""
+
+
+def as_head(head: Any, owner: str) -> Head:
+    """`head` as a pair of ints.
+
+    Args:
+        head: A pair of whole numbers, in any sequence (JSON gives lists).
+        owner: Whose head it is, for the error.
+
+    Raises:
+        ValueError: If it is no such pair.
+    """
+    try:
+        layer, number = (index(part) for part in head)
+    except (TypeError, ValueError):
+        layer = number = -1
+    if layer < 0 or number < 0:
+        raise ValueError(
+            f"{owner}: a head is a pair (layer, head) of numbers from 0 up; got {head!r}"
+        )
+    return layer, number
+
+
+def as_heads(heads: Iterable[Any], owner: str) -> tuple[Head, ...]:
+    """Heads sorted, each once.
+
+    Raises:
+        ValueError: If there are none, or one is not a pair of numbers.
+    """
+    if isinstance(heads, str) or not isinstance(heads, Iterable):
+        raise ValueError(f"{owner}: heads is a list of (layer, head) pairs; got {heads!r}")
+    pairs = tuple(sorted({as_head(head, owner) for head in heads}))
+    if not pairs:
+        raise ValueError(f"{owner}: no heads are named; heads=[(layer, head), ...]")
+    return pairs
+
+
+def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
+    """Head numbers of each layer that is named."""
+    layers: dict[int, list[int]] = {}
+    for layer, head in heads:
+        layers.setdefault(layer, []).append(head)
+    return layers
+
+
+def layer_heads(cfg: HookedTransformerConfig, layer: int, but: Iterable[int] = ()) -> list[Head]:
+    """All heads of a layer, or all but some: what the "all but one" ablations name.
+
+    Args:
+        cfg: The model's config.
+        layer: Which block.
+        but: Head numbers to leave out.
+    """
+    left_out = set(but)
+    return [(layer, head) for head in range(cfg.n_heads) if head not in left_out]
+
+
+def check_layer(layer: int, cfg: HookedTransformerConfig, owner: object) -> None:
+    """Refuses a layer that the model does not have.
+
+    Raises:
+        ValueError: If there is no such block.
+    """
+    if not 0 <= layer < cfg.n_layers:
+        raise ValueError(
+            f"{owner}: the model has no block {layer}, its blocks are 0 to {cfg.n_layers - 1}"
+        )
+
+
+def check_heads(heads: Iterable[Head], cfg: HookedTransformerConfig, owner: object) -> None:
+    """Refuses heads that the model does not have.
+
+    Raises:
+        ValueError: If there is no such block or head.
+    """
+    for layer, head in heads:
+        check_layer(layer, cfg, owner)
+        if head >= cfg.n_heads:
+            raise ValueError(
+                f"{owner}: block {layer} has no head {head}, its heads are 0 to {cfg.n_heads - 1}"
+            )
