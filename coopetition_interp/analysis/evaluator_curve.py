@@ -1,0 +1,111 @@
+"""One evaluator's curve out of a run's table of metrics, and where a curve crosses a level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+OWN_SCORES = {"iwl": "accuracy"}
+"""Evaluators whose right label is not in context, so that in-context accuracy says nothing."""
+
+
+def score_of(evaluator: str, metric: str = "in_context_accuracy") -> str:
+    """The metric that stands for an evaluator where ``metric`` stands for the others."""
+    return OWN_SCORES.get(evaluator, metric)
+
+
+def evaluator_curve(
+    metrics: pd.DataFrame, evaluator: str, metric: str = "in_context_accuracy"
+) -> pd.DataFrame:
+    """One metric of one evaluator over training.
+
+    Args:
+        metrics: A run's metrics: a row per moment and evaluator, with columns ``sequences_seen``,
+            ``evaluator`` and the metrics.
+        evaluator: For example "icl".
+        metric: Column to take.
+
+    Returns:
+        Columns ``sequences_seen`` (increasing) and ``value``; moments where the metric is NaN are
+        left out.
+
+    Raises:
+        ValueError: The table is empty, lacks a column or the evaluator, holds a moment twice, or
+            the metric is NaN throughout.
+    """
+    rows = rows_of_evaluator(metrics, evaluator)
+    if metric not in rows:
+        raise ValueError(
+            f"the metrics have no column {metric!r}; they have {', '.join(map(str, rows))}"
+        )
+    rows = rows.dropna(subset=[metric])
+    if rows.empty:
+        hint = f": take {OWN_SCORES[evaluator]!r}" if evaluator in OWN_SCORES else ""
+        raise ValueError(f"{metric} of evaluator {evaluator!r} is NaN throughout{hint}")
+    return pd.DataFrame(
+        {
+            "sequences_seen": rows["sequences_seen"].to_numpy(dtype=np.float64),
+            "value": rows[metric].to_numpy(dtype=np.float64),
+        }
+    )
+
+
+def rows_of_evaluator(metrics: pd.DataFrame, evaluator: str) -> pd.DataFrame:
+    """The rows of one evaluator, by sequences seen.
+
+    Raises:
+        ValueError: As ``evaluator_curve``.
+    """
+    if metrics.empty:
+        raise ValueError(
+            "the table of metrics is empty: the run has not been evaluated yet, so wait for its "
+            "first evaluation"
+        )
+    for column in ("sequences_seen", "evaluator"):
+        if column not in metrics:
+            raise ValueError(
+                f"the metrics have no column {column!r}; they have "
+                f"{', '.join(map(str, metrics.columns))}"
+            )
+    rows = metrics[metrics["evaluator"] == evaluator].sort_values("sequences_seen")
+    if rows.empty:
+        raise ValueError(
+            f"the metrics have no evaluator {evaluator!r}; they have "
+            f"{', '.join(map(str, metrics['evaluator'].unique()))}"
+        )
+    twice = rows["sequences_seen"][rows["sequences_seen"].duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"evaluator {evaluator!r} has several rows at {twice.iloc[0]} sequences seen: give "
+            "the metrics of one run"
+        )
+    return rows
+
+
+def first_crossing(
+    x: Float64[np.ndarray, " points"],
+    curve: Float64[np.ndarray, " points"],
+    level: float,
+    *,
+    falling: bool = False,
+) -> float | None:
+    """First place where a curve goes from one side of a level to the other.
+
+    Args:
+        x: Increasing places.
+        curve: Finite values there.
+        level: What is crossed.
+        falling: Look for the way down, from above or on the level to below it; otherwise for the
+            way up, from below or on it to above it.
+
+    Returns:
+        The place, interpolated linearly between two points, or ``None``.
+    """
+    height = level - curve if falling else curve - level
+    steps = np.flatnonzero((height[:-1] <= 0) & (height[1:] > 0))
+    if len(steps) == 0:
+        return None
+    before = int(steps[0])
+    fraction = -height[before] / (height[before + 1] - height[before])
+    return float(x[before] + fraction * (x[before + 1] - x[before]))

@@ -1,0 +1,123 @@
+"""How every figure looks: evaluators' names and colours, metrics' names, axes, template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class CurveStyle:
+    """Look of a curve.
+
+    Attributes:
+        name: In legends.
+        colour: A CSS colour.
+        dash: Plotly's name of a dash pattern.
+    """
+
+    name: str
+    colour: str
+    dash: str = "solid"
+
+
+ICL_COLOUR = "#1f77b4"
+CIWL_COLOUR = "#2ca02c"
+FLIP_COLOUR = "#d62728"
+TRAIN_COLOUR = "#333333"
+IWL_COLOUR = "#9a9a9a"
+
+EVALUATOR_STYLES = {
+    "train": CurveStyle("Train", TRAIN_COLOUR),
+    "icl": CurveStyle("ICL", ICL_COLOUR),
+    "ciwl": CurveStyle("CIWL", CIWL_COLOUR),
+    "flip": CurveStyle("Flip", FLIP_COLOUR),
+    "iwl": CurveStyle("IWL", IWL_COLOUR),
+    "held_out_icl": CurveStyle("ICL, held-out classes", ICL_COLOUR, "dash"),
+    "held_out_icl_only": CurveStyle("ICL-only, held-out classes", ICL_COLOUR, "dot"),
+    "held_out_exemplars": CurveStyle("held-out exemplars", "#8c564b"),
+    "held_out_classes": CurveStyle("held-out classes", "#ff7f0e"),
+    "held_out_label_pairs": CurveStyle("held-out label pairs", "#17becf"),
+}
+"""Colours as in the coopetition paper: ICL blue, CIWL green, Flip red, IWL gray, Train black."""
+
+PALETTE = ("#9467bd", "#e377c2", "#bcbd22", "#7f7f7f", "#aec7e8", "#98df8a", "#ffbb78", "#c5b0d5")
+"""For curves that are no evaluator with a colour of its own: heads, runs, other evaluators."""
+
+METRIC_NAMES = {
+    "loss": "loss (nats)",
+    "accuracy": "accuracy (all labels)",
+    "in_context_accuracy": "in-context accuracy",
+    "p_right": "probability of the right label",
+    "p_right_in_context": "probability of the right label, of those in context",
+    "p_context": "probability of the labels in context",
+    "training_loss": "training loss (nats)",
+}
+
+
+def evaluator_styles(evaluators: Iterable[str]) -> dict[str, CurveStyle]:
+    """Look of each evaluator's curve; those without one of their own take the palette in turn."""
+    styles: dict[str, CurveStyle] = {}
+    n_others = 0
+    for evaluator in evaluators:
+        if evaluator in EVALUATOR_STYLES:
+            styles[evaluator] = EVALUATOR_STYLES[evaluator]
+        else:
+            styles[evaluator] = CurveStyle(evaluator, PALETTE[n_others % len(PALETTE)])
+            n_others += 1
+    return styles
+
+
+def metric_name(metric: str) -> str:
+    """What an axis calls a metric."""
+    return METRIC_NAMES.get(metric, metric)
+
+
+def is_fraction(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1."""
+    return not metric.endswith("loss")
+
+
+def millions(sequences_seen: ArrayLike) -> np.ndarray:
+    """Sequences seen in the unit of every sequences-seen axis."""
+    return np.asarray(sequences_seen, dtype=np.float64) / 1e6
+
+
+def in_millions(sequences_seen: float | int) -> str:
+    """Sequences seen in words: "4.3M", "0.15M", with three significant digits."""
+    return f"{sequences_seen / 1e6:.3g}M"
+
+
+def sequences_seen_axis(title: str = "sequences seen", **options: Any) -> dict[str, Any]:
+    """Layout of an axis whose data are ``millions(sequences_seen)``.
+
+    Args:
+        title: Of the axis.
+        **options: More of plotly's axis options, ``type="log"`` for example.
+    """
+    return {"title": {"text": title}, "ticksuffix": "M", "hoverformat": ".3g", **options}
+
+
+def _template() -> go.layout.Template:
+    template = go.layout.Template(pio.templates["plotly_white"])
+    template.layout.font = {"family": "Helvetica, Arial, sans-serif", "size": 14}
+    template.layout.colorway = PALETTE
+    template.layout.hovermode = "x unified"
+    template.layout.margin = {"l": 70, "r": 20, "t": 60, "b": 60}
+    for axis in (template.layout.xaxis, template.layout.yaxis):
+        axis.showline = True
+        axis.linecolor = "#333333"
+        axis.ticks = "outside"
+        axis.zeroline = False
+        axis.gridcolor = "#eeeeee"
+    return template
+
+
+TEMPLATE = _template()
+"""Plotly template of the project's figures."""
