@@ -2,8 +2,8 @@
 
 All are read off in-context accuracy at the query, whose chance level is 1/2 with two labels in
 context. Curves are first smoothed by a centred running median over ``window`` evaluations (3 by
-default): one outlier moves nothing, and a monotone curve keeps its shape. Final values are not
-smoothed.
+default), fewer towards both ends, where the first and the last stay as they are: one outlier moves
+nothing in between, and a monotone curve is not changed at all. Final values are not smoothed.
 
 A curve has left chance where it exceeds it by a margin of 0.05, or of 4 standard errors of the
 evaluator's accuracy where that is more (which needs fewer than 1600 sequences); noise about chance
@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from .divot import smooth
 from .evaluator_curve import evaluator_curve, first_crossing, rows_of_evaluator, score_of
 
 LEAST_MARGIN = 0.05
@@ -174,7 +173,7 @@ class _SmoothCurve:
             margin = max(margin, STANDARD_ERRORS * math.sqrt(chance * (1 - chance) / fewest))
         return cls(
             x=curve["sequences_seen"].to_numpy(),
-            values=smooth(curve["value"].to_numpy(), window),
+            values=_running_median(curve["value"].to_numpy(), window),
             chance=chance,
             margin=margin,
         )
@@ -197,6 +196,18 @@ class _SmoothCurve:
     def falls_below_chance(self, after: Peak) -> float | None:
         later = self.x >= after.sequences_seen
         return first_crossing(self.x[later], self.values[later], self.chance, falling=True)
+
+
+def _running_median(
+    values: Float64[np.ndarray, " points"], window: int
+) -> Float64[np.ndarray, " points"]:
+    """Median of an odd number of points about each; so a first steep step is not averaged away."""
+    last = len(values) - 1
+    reach = [min(place, last - place, window // 2) for place in range(len(values))]
+    return np.array(
+        [np.median(values[p - half : p + half + 1]) for p, half in enumerate(reach)],
+        dtype=np.float64,
+    )
 
 
 def _final(metrics: pd.DataFrame, evaluator: str, metric: str) -> float:

@@ -24,7 +24,7 @@ def transience_numbers(found: Landmarks) -> pd.DataFrame:
     end = in_millions(found.sequences_seen)
     return pd.DataFrame(
         [
-            ("plateau ends", "~3M", _place(found.plateau_end)),
+            ("plateau ends", "~3M", _place(found.plateau_end, otherwise="not seen")),
             ("Flip peaks", "~0.71 at ~4.3M", _peak(found.flip_peak)),
             ("Flip falls through 0.5", "~6.4M", _place(found.crossing)),
             ("ICL peaks", "~0.89 at ~8M", _peak(found.icl_peak)),
@@ -36,8 +36,8 @@ def transience_numbers(found: Landmarks) -> pd.DataFrame:
     )
 
 
-def _place(place: float | None) -> str:
-    return "never" if place is None else in_millions(place)
+def _place(place: float | None, otherwise: str = "never") -> str:
+    return otherwise if place is None else in_millions(place)
 
 
 def _peak(peak: Peak | None) -> str:

@@ -132,6 +132,7 @@ def test_the_numbers_of_figure_1b_beside_the_papers():
     assert ours["CIWL, end"] == "0.900 at 2M"
     nothing = Landmarks(None, None, None, Peak(2e6, 0.6, at_end=True), {"icl": 0.6}, 2_000_000)
     ours = transience_numbers(nothing).set_index("quantity")["ours"]
+    assert ours["plateau ends"] == "not seen"
     assert ours["Flip falls through 0.5"] == "never"
     assert ours["Flip peaks"] == "stays at or below chance"
     assert ours["ICL peaks"] == "0.600 at 2M (its end)"
