@@ -1,0 +1,227 @@
+"""What a training or evaluation sequence looks like, as a config that is saved with the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, get_args
+
+SequenceKind = Literal["bursty", "matched", "icl_only", "ciwl_only", "iwl_only", "icl", "flip"]
+LabelPairs = Literal["all", "train", "held_out"]
+
+
+class ContextRule(Enum):
+    """Which classes the context shows."""
+
+    BURSTY = "copies of the query's class and as many of one distractor class, then filler"
+    OTHER_CLASSES = "distinct classes, none of them the query's"
+
+
+class LabelRule(Enum):
+    """Which labels the pairs carry, and which label is right at the query."""
+
+    OWN = "every class its own label"
+    SWAPPED = "own labels, exchanged between the query's class and the distractor class"
+    FRESH = "two distinct labels drawn for each sequence"
+    ZERO_ONE = "labels 0 and 1, at random"
+    ONE_REPLACED = "own labels, but one of the context's becomes the query's label"
+
+
+@dataclass(frozen=True)
+class KindRules:
+    """How sequences of one kind are made.
+
+    Attributes:
+        context: Which classes are in context.
+        labels: Which labels they carry.
+        matched_exemplars: Whether the query's class is shown in context by the query exemplar.
+        may_be_non_bursty: Whether `p_bursty` below 1 makes sense.
+    """
+
+    context: ContextRule
+    labels: LabelRule
+    matched_exemplars: bool = False
+    may_be_non_bursty: bool = False
+
+
+RULES_OF_KIND: dict[str, KindRules] = {
+    "bursty": KindRules(ContextRule.BURSTY, LabelRule.OWN, may_be_non_bursty=True),
+    "matched": KindRules(ContextRule.BURSTY, LabelRule.OWN, True, may_be_non_bursty=True),
+    "icl_only": KindRules(ContextRule.BURSTY, LabelRule.FRESH),
+    "icl": KindRules(ContextRule.BURSTY, LabelRule.ZERO_ONE),
+    "flip": KindRules(ContextRule.BURSTY, LabelRule.SWAPPED),
+    "ciwl_only": KindRules(ContextRule.OTHER_CLASSES, LabelRule.ONE_REPLACED),
+    "iwl_only": KindRules(ContextRule.OTHER_CLASSES, LabelRule.OWN),
+}
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """A distribution over exemplar-label sequences (paper section 2.2, thesis section 2.2.1).
+
+    Attributes:
+        kind: "bursty" (own labels: in-context and in-weights learning both work), "matched" (as
+            bursty, but the query exemplar itself is what stands for its class in context),
+            "icl_only" (labels drawn afresh for every sequence), "ciwl_only" (the right label is in
+            context, the query's class is not), "iwl_only" (neither is), "icl" (bursty with labels
+            0 and 1 at random), "flip" (bursty with the labels of the two classes exchanged; the
+            right answer is what the query's class carries in context).
+        n_pairs: Exemplar-label pairs before the query.
+        p_bursty: Share of bursty sequences; in the rest query and context are all drawn
+            independently. For "bursty" and "matched".
+        burst_size: How often the query's class, and how often the distractor, is in a bursty
+            context; the rest is filler, drawn independently from the other classes. None takes
+            half the pairs for "icl_only", "icl" and "flip", else 3 in 8 pairs and at least 1.
+        zipf_exponent: Class of rank r (counted from 1) is drawn with probability proportional to
+            r ** -zipf_exponent; 0 is uniform.
+        n_labels_per_class: Label multiplicity: labels a class owns, one of which, at random, it
+            carries throughout a sequence.
+        n_sequence_labels: For "icl_only": how many labels there are to draw from. None takes all
+            the model has.
+        label_pairs: For "icl_only": which unordered pairs of labels may occur together; "train"
+            and "held_out" are the two parts of one split, in which every label is trained on.
+        label_pair_train_fraction: Share of label pairs trained on.
+        label_pair_seed: Seed of that split.
+        input_noise_sd: Standard deviation of Gaussian noise added to exemplar features, drawn anew
+            at every step.
+        n_exemplars: Use only the first so many exemplars of each class; None uses all.
+        n_classes: Use only the first so many classes; None uses all.
+
+    Raises:
+        ValueError: If a value is out of range, or two options contradict each other.
+    """
+
+    kind: SequenceKind = "bursty"
+    n_pairs: int = 2
+    p_bursty: float = 1.0
+    burst_size: int | None = None
+    zipf_exponent: float = 0.0
+    n_labels_per_class: int = 1
+    n_sequence_labels: int | None = None
+    label_pairs: LabelPairs = "all"
+    label_pair_train_fraction: float = 0.8
+    label_pair_seed: int = 0
+    input_noise_sd: float = 0.0
+    n_exemplars: int | None = None
+    n_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("kind", SequenceKind), ("label_pairs", LabelPairs)):
+            if getattr(self, name) not in get_args(choices):
+                known = ", ".join(get_args(choices))
+                raise ValueError(
+                    f"sequences.{name} must be one of {known}; got {getattr(self, name)!r}"
+                )
+        self._check_ranges()
+        self._check_burst()
+        self._check_labels()
+        if self.n_classes is not None and self.n_classes < self.n_distinct_classes:
+            raise ValueError(
+                f"sequences of kind {self.kind!r} with n_pairs = {self.n_pairs} show "
+                f"{self.n_distinct_classes} distinct classes, but n_classes is {self.n_classes}"
+            )
+
+    @property
+    def rules(self) -> KindRules:
+        """What `kind` stands for."""
+        return RULES_OF_KIND[self.kind]
+
+    @property
+    def n_burst(self) -> int:
+        """Context pairs of the query's class, and of the distractor, in a bursty sequence."""
+        if self.rules.context is not ContextRule.BURSTY:
+            return 0
+        if self.burst_size is not None:
+            return self.burst_size
+        if self.rules.labels is LabelRule.OWN:
+            return max(1, 3 * self.n_pairs // 8)
+        return max(1, self.n_pairs // 2)
+
+    @property
+    def n_filler(self) -> int:
+        """Context pairs of a bursty sequence that are of neither of its two classes."""
+        return self.n_pairs - 2 * self.n_burst if self.n_burst else 0
+
+    @property
+    def n_distinct_classes(self) -> int:
+        """How many classes there must be to draw from."""
+        if self.rules.context is ContextRule.OTHER_CLASSES:
+            return self.n_pairs + 1
+        return 3 if self.n_filler else 2
+
+    @property
+    def uses_own_labels(self) -> bool:
+        """Whether pairs carry the labels that their classes own (else labels of the sequence)."""
+        return self.rules.labels not in (LabelRule.FRESH, LabelRule.ZERO_ONE)
+
+    @property
+    def draws_from_all_labels(self) -> bool:
+        """Whether a sequence's labels are drawn from all that the model has, however many."""
+        return self.rules.labels is LabelRule.FRESH and self.n_sequence_labels is None
+
+    def n_labels_needed(self, n_classes: int) -> int:
+        """Labels that a model of these sequences must know, `n_classes` being trained on."""
+        if self.rules.labels is LabelRule.FRESH:
+            return self.n_sequence_labels or n_classes
+        if self.rules.labels is LabelRule.ZERO_ONE:
+            return 2
+        return n_classes * self.n_labels_per_class
+
+    def _check_ranges(self) -> None:
+        for name, least, most in (
+            ("n_pairs", 1, None),
+            ("p_bursty", 0, 1),
+            ("burst_size", 1, None),
+            ("zipf_exponent", 0, 20),
+            ("n_labels_per_class", 1, None),
+            ("n_sequence_labels", 2, None),
+            ("label_pair_seed", 0, None),
+            ("input_noise_sd", 0, None),
+            ("n_exemplars", 1, None),
+            ("n_classes", 2, None),
+        ):
+            value = getattr(self, name)
+            high = float("inf") if most is None else most
+            if value is not None and not (least <= value <= high and value < float("inf")):
+                limits = f"at least {least}" if most is None else f"from {least} to {most}"
+                raise ValueError(f"sequences.{name} must be {limits}; got {value}")
+        if not 0 < self.label_pair_train_fraction < 1:
+            raise ValueError(
+                "sequences.label_pair_train_fraction must lie between 0 and 1; got "
+                f"{self.label_pair_train_fraction}"
+            )
+
+    def _check_burst(self) -> None:
+        if self.p_bursty < 1 and not self.rules.may_be_non_bursty:
+            self._contradiction("p_bursty", "bursty or matched")
+        if self.rules.context is not ContextRule.BURSTY:
+            if self.burst_size is not None:
+                self._contradiction("burst_size", "one with bursts")
+            return
+        if 2 * self.n_burst > self.n_pairs:
+            raise ValueError(
+                f"two bursts of {self.n_burst} do not fit into {self.n_pairs} context pairs: lower "
+                "burst_size or raise n_pairs"
+            )
+        if self.n_filler and not self.uses_own_labels:
+            raise ValueError(
+                f"kind {self.kind!r} has labels for two classes only, but n_pairs = "
+                f"{self.n_pairs} with burst_size = {self.n_burst} leaves {self.n_filler} pairs to "
+                "others: use an even n_pairs and burst_size = n_pairs / 2"
+            )
+
+    def _check_labels(self) -> None:
+        if self.n_labels_per_class > 1 and not self.uses_own_labels:
+            self._contradiction("n_labels_per_class", "one whose classes own labels")
+        if self.rules.labels is not LabelRule.FRESH:
+            if self.n_sequence_labels is not None:
+                self._contradiction("n_sequence_labels", "icl_only")
+            if self.label_pairs != "all":
+                self._contradiction("label_pairs", "icl_only")
+
+    def _contradiction(self, option: str, wanted: str) -> None:
+        value: Any = getattr(self, option)
+        raise ValueError(
+            f"{option} = {value!r} contradicts kind = {self.kind!r}: leave {option} at its default "
+            f"or choose another kind ({wanted})"
+        )
