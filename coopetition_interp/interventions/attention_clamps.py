@@ -42,7 +42,7 @@ class PreviousTokenHeads(HeadsClamp):
     """
 
     heads: Iterable[Head]
-    strength: float = 1.0
+    strength: float | int = 1.0
     label_rows_only: bool = False
     what_is_held: ClassVar[tuple[str, ...]] = (PATTERN, PREVIOUS_TOKEN)
 
@@ -112,7 +112,7 @@ class InductionHeads(HeadsClamp):
     """
 
     heads: Iterable[Head]
-    strength: float = 1.0
+    strength: float | int = 1.0
     what_is_held: ClassVar[tuple[str, ...]] = (PATTERN,)
     tied_to_batch: ClassVar[bool] = True
 
@@ -155,7 +155,7 @@ class MatchHeads(HeadsClamp):
     """
 
     heads: Iterable[Head]
-    temperature: float = 0.0
+    temperature: float | int = 0.0
     what_is_held: ClassVar[tuple[str, ...]] = (PATTERN,)
     tied_to_batch: ClassVar[bool] = True
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
 from transformer_lens import HookedTransformerConfig
 
-Head = tuple[int, int]
-"""(layer, head)"""
+Head = Sequence[int]
+"""(layer, head); a tuple once a clamp holds it."""
 
 
-def as_head(head: Any, owner: str) -> Head:
+def as_head(head: Any, owner: str) -> tuple[int, int]:
     """`head` as a pair of ints.
 
     Args:
@@ -33,7 +33,7 @@ def as_head(head: Any, owner: str) -> Head:
     return layer, number
 
 
-def as_heads(heads: Iterable[Any], owner: str) -> tuple[Head, ...]:
+def as_heads(heads: Iterable[Any], owner: str) -> tuple[tuple[int, int], ...]:
     """Heads sorted, each once.
 
     Raises:
@@ -55,7 +55,7 @@ def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
     return layers
 
 
-def layer_heads(cfg: HookedTransformerConfig, layer: int, but: Iterable[int] = ()) -> list[Head]:
+def layer_heads(cfg: HookedTransformerConfig, layer: int, but: Iterable[int] = ()) -> list[tuple[int, int]]:
     """All heads of a layer, or all but some: what the "all but one" ablations name.
 
     Args:

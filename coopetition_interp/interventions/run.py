@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformer_lens import ActivationCache, HookedTransformer, HookedTransformerConfig
-from transformer_lens.hook_points import HookPoint, NamesFilter
+from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit, ModelInput
 from coopetition_interp.interventions.contradictions import check_contradictions
@@ -41,6 +41,8 @@ class BoundClamps:
 
 
 Clamps = Iterable[Clamp] | BoundClamps
+
+NamesFilter = str | Sequence[str] | Callable[[str], bool]
 
 
 def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
@@ -118,7 +120,7 @@ def run_clamped_with_cache(
     model: HookedTransformer,
     sequences: ModelInput,
     clamps: Clamps,
-    names_filter: NamesFilter = None,
+    names_filter: NamesFilter | None = None,
     parameters: Mapping[str, Tensor] | None = None,
 ) -> tuple[Float[Tensor, "batch n_labels"], ActivationCache]:
     """As `run_clamped`, with the activations of the clamped pass as clamps left them.

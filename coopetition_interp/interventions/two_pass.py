@@ -9,7 +9,7 @@ The values computed are the same; what differs is what learns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -49,17 +49,17 @@ class Preserve(Clamp):
     Two passes: gradients flow through both, see the module's docstring.
 
     Attributes:
-        patterns: True for every layer, or a tuple of layers; False for none.
+        patterns: True for every layer, or the layers, kept as a sorted tuple; False for none.
         queries: As `patterns`. With rotary positions, queries before rotation.
         keys: As `patterns`. With rotary positions, keys before rotation.
         values: As `patterns`.
         detach: Keep the first pass out of the gradient.
     """
 
-    patterns: bool | tuple[int, ...] = False
-    queries: bool | tuple[int, ...] = False
-    keys: bool | tuple[int, ...] = False
-    values: bool | tuple[int, ...] = False
+    patterns: bool | Sequence[int] = False
+    queries: bool | Sequence[int] = False
+    keys: bool | Sequence[int] = False
+    values: bool | Sequence[int] = False
     detach: bool = False
     precedence: ClassVar[int] = 0
     tied_to_batch: ClassVar[bool] = True
@@ -138,7 +138,7 @@ class HeadTemperature(HeadsClamp):
     """
 
     heads: Iterable[Head]
-    temperature: float
+    temperature: float | int
     detach: bool = False
     precedence: ClassVar[int] = 1
     tied_to_batch: ClassVar[bool] = True
