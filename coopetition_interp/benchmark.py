@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformer_lens import HookedTransformer
 
 from coopetition_interp.data import FeatureBank, GaussianFeatures
-from coopetition_interp.evaluation import evaluate
+from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interventions import AblateHeads, Clamp, HeadTemperature, PreviousTokenHeads
 from coopetition_interp.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.sequences import (
@@ -110,11 +110,13 @@ def benchmark_evaluation(repeats: int) -> None:
     )
     step = TrainingStep(model, OptimizerConfig(), 10**6, sampler.batch(0))
     batch = sampler.batch(0)
+    every_metric = Scorer(model, compile=True)
+    in_context = Scorer(model, metrics="in_context", compile=True)
     seconds = side_by_side(
         {
             "training step": lambda: step(batch),
-            "all metrics": lambda: evaluate(model, sequences),
-            "in-context accuracy alone": lambda: evaluate(model, sequences, metrics="in_context"),
+            "all metrics": lambda: evaluate_with(every_metric, sequences),
+            "in-context accuracy alone": lambda: evaluate_with(in_context, sequences),
         },
         repeats,
     )

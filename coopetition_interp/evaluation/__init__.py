@@ -1,5 +1,6 @@
 """Scoring finished models on fixed sequences."""
 
-from coopetition_interp.evaluation.evaluate import evaluate, score_model
+from coopetition_interp.evaluation.evaluate import evaluate, evaluate_with, score_model
+from coopetition_interp.evaluation.scorer import Scorer
 
-__all__ = ["evaluate", "score_model"]
+__all__ = ["Scorer", "evaluate", "evaluate_with", "score_model"]

@@ -17,7 +17,8 @@ from coopetition_interp.model.joined_attention import JoinedBlock
 from coopetition_interp.model.label_lookup import lookup_labels
 from coopetition_interp.sequences.sequences import Sequences
 
-ReturnType = Literal["logits", "query_logits", "loss", "both"] | None
+RETURN_TYPES = ("logits", "query_logits", "normalised_query", "loss", "both", None)
+ReturnType = Literal["logits", "query_logits", "normalised_query", "loss", "both"] | None
 
 
 class LogitsAndLoss(NamedTuple):
@@ -180,8 +181,9 @@ class ExemplarLabelTransformer(HookedTransformer):
         Args:
             input: Sequences; or, with `start_at_layer`, a residual stream.
             return_type: "logits" for all tokens [batch, n_tokens, n_labels] (as TransformerLens),
-                "query_logits" for the query alone [batch, n_labels], "loss" for the query's mean
-                cross-entropy, "both" for (logits, loss), None for nothing.
+                "query_logits" for the query alone [batch, n_labels], "normalised_query" for what
+                they are made from [batch, d_model], "loss" for the query's mean cross-entropy,
+                "both" for (logits, loss), None for nothing.
             loss_per_token: Return the loss of each sequence [batch] instead of their mean.
             start_at_layer: First block to run, `input` being the residual stream before it.
             stop_at_layer: Block to stop before; the residual stream is returned.
@@ -192,9 +194,8 @@ class ExemplarLabelTransformer(HookedTransformer):
             TypeError: If `input` is not of the stated kind.
             ValueError: If shapes do not fit the model, or a loss is asked without labels.
         """
-        known = ("logits", "query_logits", "loss", "both", None)
-        if return_type not in known:
-            raise ValueError(f"return_type must be one of {known}; got {return_type!r}")
+        if return_type not in RETURN_TYPES:
+            raise ValueError(f"return_type must be one of {RETURN_TYPES}; got {return_type!r}")
         residual = super().forward(
             input,
             return_type=None,
@@ -203,12 +204,14 @@ class ExemplarLabelTransformer(HookedTransformer):
         )
         if stop_at_layer is not None:
             return residual
-        if return_type in ("query_logits", "loss"):
+        if return_type in ("query_logits", "normalised_query", "loss"):
             residual = residual[:, -1:]
         if self.cfg.normalization_type is not None:
             residual = self.ln_final(residual)
         if return_type is None:
             return None
+        if return_type == "normalised_query":
+            return residual[:, -1]
         logits = self.unembed(residual)
         if return_type == "logits":
             return logits

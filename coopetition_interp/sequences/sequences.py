@@ -34,6 +34,8 @@ class Sequences:
     label is not shown: it is the right answer, whatever the sequence kind calls right (on Flip,
     the label that the query's class carries in context).
 
+    n_exemplars is n_pairs + 1: the exemplars of the context pairs and, last, the query.
+
     Attributes:
         exemplars: Features of the context exemplars and, last, of the query.
         labels: Labels of the context pairs and, last, the right answer.
@@ -43,9 +45,9 @@ class Sequences:
         ValueError: If the three do not describe the same pairs.
     """
 
-    exemplars: Float[Tensor, "batch n_pairs+1 d_feature"]
-    labels: Int[Tensor, "batch n_pairs+1"]
-    roles: Int[Tensor, "batch n_pairs+1"]
+    exemplars: Float[Tensor, "batch n_exemplars d_feature"]
+    labels: Int[Tensor, "batch n_exemplars"]
+    roles: Int[Tensor, "batch n_exemplars"]
 
     def __post_init__(self) -> None:
         shape = tuple(self.exemplars.shape[:2])

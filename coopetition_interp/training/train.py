@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from coopetition_interp.data import FeatureBank, FeatureSplit
-from coopetition_interp.evaluation import evaluate
+from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interventions import BoundClamps, bind
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
@@ -190,6 +190,7 @@ def _train(
         clamps=clamps,
         compile=resolved["compile"],
     )
+    scorer = Scorer(task.model, clamps, compile=resolved["compile"])
     record = _Record.restore(directory, step, batch_size)
     evaluations = config.evaluate_at.steps(n_steps, batch_size)
     checkpoints = config.checkpoint_at.steps(n_steps, batch_size)
@@ -218,7 +219,7 @@ def _train(
                     bar.update(batch_size)
                 record.add_losses(losses, step.state.steps_done)
                 if moment in evaluations:
-                    scores = evaluate(task.model, task.evaluation_sequences, clamps)
+                    scores = evaluate_with(scorer, task.evaluation_sequences)
                     record.add_evaluation(scores, step.state.steps_done, log)
                     bar.set_postfix(record.headline(config))
                 if moment in checkpoints:

@@ -1,45 +1,30 @@
 """One optimizer step as one graph: forward with its clamps, backward, Adam.
 
-The model runs once, hooks and all, under `make_fx`, which records every tensor operation of the
-forward pass, of its gradient and of the update. What is trained is thus exactly the
+Every tensor operation of the forward pass, of its gradient and of the update is recorded once and
+compiled as a whole (see `model.recorded_graph`). What is trained is thus exactly the
 `HookedTransformer` with the clamps on it, while a step costs neither Python nor autograd nor one
-kernel per parameter: inductor compiles the recorded graph as a whole. Where there is no C++
-compiler the recorded graph is run as it is, several times slower.
+kernel per parameter.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
 from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.model.recorded_graph import compile_record, record
 from coopetition_interp.sequences import Sequences
 from coopetition_interp.training.query_loss import query_cross_entropy
 from coopetition_interp.training.schedules import OptimizerConfig
 
 PACKED_BELOW = 200_000
 """Parameters with fewer entries share one buffer, so that one kernel updates them all."""
-
-SMALL_PRODUCT = 4096
-"""Batched products of fewer multiplications each are left to inductor to fuse."""
-
-
-def _fusible_bmm(left: Tensor, right: Tensor) -> Tensor:
-    """A batch of tiny matrix products as a sum, which fuses with its neighbours."""
-    if left.shape[1] * left.shape[2] * right.shape[2] > SMALL_PRODUCT:
-        return NotImplemented
-    return (left.unsqueeze(3) * right.unsqueeze(1)).sum(2)
-
 
 @dataclass
 class OptimizerState:
@@ -143,10 +128,9 @@ class TrainingStep:
         self._example_shapes = (example.exemplars.shape, example.labels.shape)
         self._scales = torch.zeros(2, device=example.exemplars.device)
         inputs = self._graph_inputs(example)
-        self._graph = _trace(self._step_operations, inputs)
-        self.compiled = False
+        self._graph, self.compiled = record(self._step_operations, inputs), False
         if compile:
-            self._compile(inputs)
+            self._graph, self.compiled = compile_record(self._graph, inputs)
 
     def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
         """Takes one step on a batch.
@@ -207,29 +191,6 @@ class TrainingStep:
         second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
 
-    def _compile(self, inputs: list[Tensor]) -> None:
-        """Compiles the graph, trying it on copies so that no step is taken."""
-        on_cpu = inputs[0].device.type == "cpu"
-        compiled = torch.compile(
-            self._graph,
-            fullgraph=True,
-            dynamic=False,
-            options={"cpp_wrapper": True} if on_cpu else {},
-        )
-        try:
-            compiled(*[tensor.clone() for tensor in inputs])
-        except Exception as error:  # whatever a missing or broken toolchain raises
-            warnings.warn(
-                "torch.compile is not to be had here, so training runs several times slower; a "
-                f"C++ compiler (Debian: apt install g++) is what is usually missing. It said: "
-                f"{str(error).strip().splitlines()[0]}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-            return
-        self._graph = compiled
-        self.compiled = True
-
 
 def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Views of a packed buffer, by shape."""
@@ -237,10 +198,3 @@ def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     return [
         part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)
     ]
-
-
-def _trace(function: Callable[..., Any], inputs: list[Tensor]) -> Callable[..., Any]:
-    """The tensor operations of `function`, recorded on copies of `inputs`."""
-    decompositions = {torch.ops.aten.bmm.default: _fusible_bmm}
-    copies = [copy.deepcopy(tensor.detach()) for tensor in inputs]
-    return make_fx(function, decomposition_table=decompositions)(*copies)

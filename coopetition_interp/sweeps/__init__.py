@@ -1,0 +1,17 @@
+"""Sweeps: many runs planned as data, done on this machine or a cluster."""
+
+from coopetition_interp.sweeps.induction_heads import induction_heads_plan
+from coopetition_interp.sweeps.sweep import (
+    PlannedRun,
+    run_sweep,
+    run_sweep_locally,
+    sweep_status,
+)
+
+__all__ = [
+    "PlannedRun",
+    "induction_heads_plan",
+    "run_sweep",
+    "run_sweep_locally",
+    "sweep_status",
+]

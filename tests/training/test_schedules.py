@@ -1,0 +1,60 @@
+"""Moments of a run in sequences seen, and learning rates."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition_interp.training import OptimizerConfig, Schedule
+
+
+@given(
+    every=st.integers(0, 500),
+    log_spaced=st.integers(0, 20),
+    at=st.lists(st.integers(0, 5000), max_size=5),
+    n_steps=st.integers(1, 100),
+    batch_size=st.integers(1, 40),
+)
+def test_moments_lie_in_the_run_and_hold_its_ends(every, log_spaced, at, n_steps, batch_size):
+    schedule = Schedule(every=every, log_spaced=log_spaced, log_from=10, at=tuple(at))
+    steps = schedule.steps(n_steps, batch_size)
+    assert {0, n_steps} <= steps <= set(range(n_steps + 1))
+    for moment in at:
+        if moment <= n_steps * batch_size:
+            assert math.ceil(moment / batch_size) in steps
+    if every:
+        assert {math.ceil(m / batch_size) for m in range(0, n_steps * batch_size, every)} <= steps
+
+
+def test_log_spacing_is_even_in_the_logarithm():
+    steps = sorted(Schedule(log_spaced=4, log_from=1000).steps(1_000_000, 1) - {0})
+    assert steps == [1000, 10_000, 100_000, 1_000_000]
+
+
+def test_warm_up_then_inverse_square_root():
+    optimizer = OptimizerConfig(learning_rate=3e-4, schedule="inverse_sqrt", warmup_steps=4000)
+    assert optimizer.learning_rate_at(1999, 10**6) == pytest.approx(1.5e-4)
+    assert optimizer.learning_rate_at(3999, 10**6) == pytest.approx(3e-4)
+    assert optimizer.learning_rate_at(15_999, 10**6) == pytest.approx(1.5e-4)
+
+
+def test_cosine_ends_near_zero():
+    optimizer = OptimizerConfig(learning_rate=1.0, schedule="cosine")
+    assert optimizer.learning_rate_at(50, 100) == pytest.approx(0.5)
+    assert optimizer.learning_rate_at(99, 100) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"schedule": "inverse_sqrt"}, "set optimizer.warmup_steps"),
+        ({"beta2": 1.0}, "beta2 must lie in"),
+        ({"l2": -1.0}, "l2 cannot be negative"),
+    ],
+)
+def test_contradictory_optimizers_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerConfig(**fields)

@@ -1,0 +1,299 @@
+"""Runs: the same bits whatever happens around them, and nothing lost when something breaks."""
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from coopetition_interp.data import FeatureFile, GaussianFeatures, save_feature_file
+from coopetition_interp.interventions import AblateHeads
+from coopetition_interp.model import ModelConfig
+from coopetition_interp.training import (
+    ConfigError,
+    NonFiniteLossError,
+    RunError,
+    load_run,
+    load_weights,
+    preset,
+    resume,
+    train,
+)
+import importlib
+from coopetition_interp.training.run_directory import RunDirectory
+
+train_module = importlib.import_module("coopetition_interp.training.train")
+processes = multiprocessing.get_context("forkserver")  # autograd's threads do not survive a fork
+processes.set_forkserver_preload(["coopetition_interp.training"])
+
+
+def same_weights(left: dict, right: dict) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def test_a_run_learns_and_is_read_back(short_run):
+    metrics = short_run.metrics
+    assert sorted(metrics.sequences_seen.unique()) == [0, 640, 1280, 1920]
+    assert set(metrics.evaluator) == {"train", "icl", "ciwl", "flip", "iwl"}
+    loss = metrics[metrics.evaluator == "train"].set_index("sequences_seen").loss
+    assert loss[1920] < loss[0] - 1
+    assert short_run.checkpoints == [0, 640, 1280, 1920]
+    assert short_run.status["state"] == "finished"
+    model = short_run.model("last")
+    assert torch.equal(model.W_U, short_run.weights(1920)["unembed.W_U"])
+    recorded = metrics[(metrics.sequences_seen == 1920)].set_index("evaluator").loss
+    from coopetition_interp.evaluation import evaluate
+
+    again = evaluate(model, short_run.evaluation_sequences).set_index("evaluator").loss
+    np.testing.assert_allclose(again[recorded.index], recorded, rtol=1e-5)
+
+
+def test_the_first_checkpoint_is_the_initialisation(short_run):
+    model = short_run.config.model.build(
+        short_run.resolved["d_feature"], short_run.resolved["n_labels"], 2
+    )
+    assert same_weights(dict(model.named_parameters()), short_run.weights("first"))
+
+
+def test_evaluating_and_checkpointing_change_nothing(short_run, short_config, tmp_path):
+    other = short_config.with_overrides(
+        ['evaluate_at={"at": [96, 320]}', 'checkpoint_at={"log_spaced": 7, "log_from": 64}']
+    )
+    run = train(other, tmp_path / "run", progress=False)
+    assert same_weights(run.weights(), short_run.weights())
+
+
+def test_seeds_change_the_weights(short_run, short_config, tmp_path):
+    run = train(short_config.replace(data_seed=3), tmp_path / "run", progress=False)
+    assert not same_weights(run.weights(), short_run.weights())
+    assert same_weights(run.weights("first"), short_run.weights("first"))
+
+
+def _train_or_resume(config, out: Path) -> None:
+    train_module.SECONDS_BETWEEN_RESUME_SAVES = 0.0
+    train_module.STEPS_BETWEEN_CHECKS = 10
+    torch.set_num_threads(1)
+    if (out / "config.json").exists():
+        resume(out, progress=False)
+    else:
+        train(config, out, progress=False)
+
+
+def test_killed_five_times_and_resumed_ends_bitwise_equal(short_config, tmp_path):
+    config = short_config.with_overrides(["n_sequences=12800", 'evaluate_at={"every": 1600}'])
+    undisturbed = train(config, tmp_path / "undisturbed", progress=False)
+    out = tmp_path / "killed"
+    chance = random.Random(time.time_ns())
+    kills = 0
+    while kills < 5:
+        process = processes.Process(target=_train_or_resume, args=(config, out))
+        process.start()
+        process.join(timeout=chance.uniform(0.5, 3.0))
+        if not process.is_alive():
+            break  # it was faster than the kills: what was killed before still counts
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    assert kills >= 2
+    run = resume(out, progress=False) if (out / "config.json").exists() else train(config, out)
+    for seen in undisturbed.checkpoints:
+        assert same_weights(run.weights(seen), undisturbed.weights(seen))
+    pd.testing.assert_frame_equal(run.metrics, undisturbed.metrics, check_exact=True)
+
+
+def test_a_finished_run_is_not_run_again(short_run):
+    before = (short_run.path / "metrics.csv").stat().st_mtime_ns
+    assert same_weights(resume(short_run.path).weights(), short_run.weights())
+    assert (short_run.path / "metrics.csv").stat().st_mtime_ns == before
+
+
+def test_clamps_of_a_run_are_saved_and_resumed(short_config, tmp_path):
+    clamps = (AblateHeads([(0, 0), (1, 3)]),)
+    run = train(short_config.replace(clamps=clamps), tmp_path / "run", progress=False)
+    assert load_run(run.path).config.clamps == clamps
+    moved = run.weights("last")["blocks.1.attn.W_V"] != run.weights("first")["blocks.1.attn.W_V"]
+    assert not moved[3].any()
+    assert moved[2].any()
+
+
+def test_start_from_a_checkpoint(short_run, short_config, tmp_path):
+    start = short_run.checkpoint_path(1280)
+    run = train(short_config.replace(start_from=str(start)), tmp_path / "run", progress=False)
+    assert same_weights(run.weights("first"), short_run.weights(1280))
+
+
+def test_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(short_config, tmp_path):
+    config = short_config.with_overrides(["optimizer.learning_rate=1e30"])
+    with pytest.raises(NonFiniteLossError, match=r"at step \d+ \(\d+ sequences seen\)") as caught:
+        train(config, tmp_path / "run", progress=False)
+    run = load_run(tmp_path / "run")
+    assert run.status["state"] == "failed"
+    assert run.status["message"] == str(caught.value)
+    assert str(run.checkpoint_path("last")) in str(caught.value)
+    assert all(torch.isfinite(weight).all() for weight in run.weights("last").values())
+
+
+def test_a_directory_with_a_run_is_refused(short_run, short_config):
+    with pytest.raises(RunError, match="holds another run: .* --resume"):
+        train(short_config, short_run.path, progress=False)
+
+
+def _hold(path: Path, ready) -> None:
+    with RunDirectory(path):
+        ready.set()
+        time.sleep(60)
+
+
+def test_a_directory_in_use_is_refused_until_its_process_dies(short_config, tmp_path):
+    ready = processes.Event()
+    holder = processes.Process(target=_hold, args=(tmp_path / "run", ready))
+    holder.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(RunError, match="in use by another process"):
+            train(short_config, tmp_path / "run", progress=False)
+    finally:
+        holder.kill()
+        holder.join()
+    train(short_config.replace(n_sequences=64), tmp_path / "run", progress=False)
+
+
+def _train_with_little_space(config, out: Path, n_bytes: int, result) -> None:
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+    try:
+        train(config, out, progress=False)
+    except RunError as error:
+        result.put(str(error))
+    else:
+        result.put("no error")
+
+
+def test_no_space_left_is_told_and_the_run_resumes(short_config, tmp_path):
+    out = tmp_path / "run"
+    train_module_limit = 150_000  # configs and metrics fit, a checkpoint or resume file does not
+    result = processes.Queue()
+    process = processes.Process(
+        target=_train_with_little_space, args=(short_config, out, train_module_limit, result)
+    )
+    process.start()
+    message = result.get(timeout=120)
+    process.join()
+    assert "space" in message
+    assert "writing" in message or "cannot write" in message
+    assert not list(out.rglob("*.unfinished"))
+    assert same_weights(
+        resume(out, progress=False).weights(),
+        train(short_config, tmp_path / "undisturbed", progress=False).weights(),
+    )
+
+
+def test_no_space_is_recognised_by_its_error_number(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="no space left while writing .*metrics.csv"):
+        directory.write_metrics(pd.DataFrame({"a": [1]}))
+    assert not directory.metrics_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("classes.n_train=500", "500"),
+        ("classes.n_train_exemplars=9", "9"),
+        ("features.within_class_sd=-1", "within_class_sd"),
+        ("device=cuda", "no GPU"),
+        ("start_from=nowhere.safetensors", "there is no checkpoint nowhere.safetensors"),
+    ],
+)
+def test_bad_input_is_told_before_training(short_config, tmp_path, override, message):
+    if override == "device=cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises((ValueError, RunError), match=message):
+        train(short_config.with_overrides([override]), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_missing_feature_file_is_named(short_config, tmp_path):
+    config = short_config.replace(features=FeatureFile(path=str(tmp_path / "none.h5")))
+    with pytest.raises(FileNotFoundError, match="none.h5"):
+        train(config, tmp_path / "run", progress=False)
+
+
+def test_other_features_on_resuming_are_refused(short_config, tmp_path):
+    file = tmp_path / "features.safetensors"
+    source = GaussianFeatures(n_classes=70, n_exemplars=5, d_feature=16)
+    save_feature_file(source.load(), file)
+    config = short_config.replace(features=FeatureFile(path=str(file)))
+    run = train(config, tmp_path / "run", progress=False)
+    (run.path / "status.json").unlink()
+    file.unlink()
+    save_feature_file(GaussianFeatures(70, 5, 16, seed=1).load(), file)
+    with pytest.raises(RunError, match="not those it was begun with"):
+        resume(run.path, progress=False)
+
+
+def test_a_truncated_checkpoint_is_named(short_run, tmp_path):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(short_run.checkpoint_path("last").read_bytes()[:5000])
+    with pytest.raises(RunError, match=r"damaged.safetensors is truncated"):
+        load_weights(short_run.model(), damaged)
+
+
+def test_a_missing_checkpoint_names_the_nearest(short_run):
+    with pytest.raises(RunError, match="no checkpoint at 700 sequences; the nearest is at 640"):
+        short_run.model(700)
+
+
+def test_weights_of_another_shape_name_the_first_that_differs(short_run):
+    other = ModelConfig(n_heads=4, d_model=32).build(17, 64, 2)
+    with pytest.raises(RunError, match=r"exemplar_embed.W is \[16, 32\] in .* but \[17, 32\]"):
+        load_weights(other, short_run.checkpoint_path("last"))
+
+
+def test_no_run_is_told_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(RunError, match="holds no run .*coopetition-interp train"):
+        load_run(tmp_path)
+    with pytest.raises(RunError, match="holds no run to resume"):
+        resume(tmp_path / "none")
+
+
+def test_unreadable_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunError, match=r"config.json cannot be read as JSON"):
+        load_run(tmp_path)
+
+
+def test_cuda_or_cpu_is_chosen_by_what_is_there():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert train_module.choose_device("auto").type == expected
+
+
+def test_without_a_compiler_training_goes_on_with_a_warning(short_config, tmp_path, monkeypatch):
+    def no_compiler(*_: object, **__: object):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    config = short_config.replace(compile="yes", n_sequences=320)
+    with pytest.warns(RuntimeWarning, match="runs several times slower"):
+        run = train(config, tmp_path / "run", progress=False)
+    assert run.status["state"] == "finished"
+
+
+def test_presets_that_need_no_file_build(tmp_path):
+    config = preset("tiny")
+    with pytest.raises(ConfigError):
+        config.with_overrides(["n_sequences=-3"])
