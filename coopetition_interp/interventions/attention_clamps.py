@@ -63,7 +63,7 @@ class PreviousTokenHeads(HeadsClamp):
 
 @dataclass(frozen=True)
 class BlockPreviousToken(HeadsClamp):
-    """Forbids heads to attend to the previous token (coopetition paper, rejected hypothesis 1).
+    """Forbids heads to attend to the previous token (coopetition paper E.1, Fig. 18).
 
     The score of (i, i - 1) is -1e9 before the softmax, so the head spreads its attention over the
     other tokens. One pass.
@@ -186,7 +186,7 @@ class MatchHeads(HeadsClamp):
 
 @dataclass(frozen=True)
 class SilenceExemplarAttention(HeadsClamp):
-    """Lets the query attend to label tokens only (coopetition paper, Fig. 15b, c).
+    """Lets the query attend to label tokens only (coopetition paper C.2, Fig. 15b, c).
 
     In the query's row, scores on exemplar tokens, the query itself included, are -1e9. The paper
     does this to the last layer's heads. One pass.

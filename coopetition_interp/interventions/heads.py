@@ -55,7 +55,9 @@ def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
     return layers
 
 
-def layer_heads(cfg: HookedTransformerConfig, layer: int, but: Iterable[int] = ()) -> list[tuple[int, int]]:
+def layer_heads(
+    cfg: HookedTransformerConfig, layer: int, but: Iterable[int] = ()
+) -> list[tuple[int, int]]:
     """All heads of a layer, or all but some: what the "all but one" ablations name.
 
     Args:

@@ -211,9 +211,7 @@ def perfect_layer_0_first_pass() -> Overrides:
     def shifted(_):
         e = seen["embeddings"]
         last = e.shape[1] - 1
-        return torch.stack(
-            [e[:, i - 1] if 0 < i < last else e[:, i] for i in range(e.shape[1])], 1
-        )
+        return torch.stack([e[:, i - 1] if 0 < i < last else e[:, i] for i in range(e.shape[1])], 1)
 
     return {"resid_pre.0": remember, "resid_pre.1": shifted}
 

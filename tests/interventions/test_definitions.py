@@ -171,7 +171,11 @@ def assert_equals_definition(case: Case, sequences: Sequences | None = None, n_p
     torch.testing.assert_close(loss, expected_loss, rtol=1e-10, atol=1e-10)
     for name in weights:
         torch.testing.assert_close(
-            gradients[name], expected[name], rtol=1e-9, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
+            gradients[name],
+            expected[name],
+            rtol=1e-9,
+            atol=1e-10,
+            msg=lambda m, n=name: f"{n}: {m}",
         )
 
 
@@ -198,9 +202,7 @@ def test_other_positions(name, positions):
     case = (ALONE | TOGETHER)[name]
     model = small_model(positions=positions)
     sequences = small_sequences()
-    reference = d.clamped_reference(
-        leaves(model), sequences, case.definitions, positions=positions
-    )
+    reference = d.clamped_reference(leaves(model), sequences, case.definitions, positions=positions)
     tolerance = 1e-10 if positions == "rotary" else 1e-5
     torch.testing.assert_close(
         run_clamped(model, sequences, case.clamps), reference, rtol=tolerance, atol=tolerance
@@ -272,7 +274,7 @@ def test_grafts_with_two_others():
     model, donor, sequences = small_model(), small_model(init_seed=7), small_sequences()
     clamps = [GraftOut(donor, 0), HeadTemperature([(1, 1)], 0.5), PreviousTokenHeads([(0, 2)])]
     logits = run_clamped(model, sequences, clamps)
-    loss, gradients = query_loss_gradients(logits, sequences, model.trainable_parameters())
+    _, gradients = query_loss_gradients(logits, sequences, model.trainable_parameters())
     weights = leaves(model)
     mixed = {
         name: donor.get_parameter(name).detach()

@@ -132,14 +132,14 @@ def test_a_donor_of_another_shape_is_named_with_both_shapes(graft, changes, name
 
 def test_files_that_are_no_checkpoints(donor_file, tmp_path):
     model = small_model()
-    with pytest.raises(FileNotFoundError, match="there is no checkpoint .*missing.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*missing"):
         bind([GraftOut(tmp_path / "missing.safetensors", 0)], model)
     whole = donor_file.read_bytes()
     donor_file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="not a .whole. safetensors file"):
+    with pytest.raises(ValueError, match=r"not a \(whole\) safetensors file"):
         bind([GraftOut(donor_file, 0)], model)
     donor_file.write_bytes(b"")
-    with pytest.raises(ValueError, match="not a .whole. safetensors file"):
+    with pytest.raises(ValueError, match=r"not a \(whole\) safetensors file"):
         bind([GraftOut(donor_file, 0)], model)
 
 

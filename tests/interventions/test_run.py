@@ -186,14 +186,14 @@ def test_nothing_is_left_behind_when_an_exception_passes(error, which_call, how)
     point = model.blocks[1].attn.hook_v
     point.add_hook(fail)
     clamps = [GraftIn(donor, 0), Preserve(patterns=True), AblateHeads([(1, 0)])]
+
+    def run_in_with_block(model, sequences, clamps):
+        with clamped(model, sequences, clamps):
+            model(sequences)
+
+    run = {"run": run_clamped, "cache": run_clamped_with_cache, "with": run_in_with_block}[how]
     with pytest.raises(error):
-        if how == "run":
-            run_clamped(model, sequences, clamps)
-        elif how == "cache":
-            run_clamped_with_cache(model, sequences, clamps)
-        else:
-            with clamped(model, sequences, clamps):
-                model(sequences)
+        run(model, sequences, clamps)
     point.remove_hooks()
     assert n_hooks(model) == 0
     assert not model.is_caching

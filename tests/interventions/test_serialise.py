@@ -82,7 +82,10 @@ def test_what_is_saved_is_readable():
         (" AblateEmbedding ", AblateEmbedding()),
         ("InductionHeads([[1, 3]], strength=1)", InductionHeads([(1, 3)])),
         ("PreviousTokenHeads([(0, 2)], 0.5, True)", PreviousTokenHeads([(0, 2)], 0.5, True)),
-        ("GraftOut('runs/main/20M.safetensors', layer=0)", GraftOut("runs/main/20M.safetensors", 0)),
+        (
+            "GraftOut('runs/main/20M.safetensors', layer=0)",
+            GraftOut("runs/main/20M.safetensors", 0),
+        ),
         ("GraftIn('x.safetensors', -1)", GraftIn("x.safetensors", -1)),
     ],
 )
