@@ -1,0 +1,17 @@
+"""Analyses: from models, runs or curves, and sequences, to tidy pandas tables.
+
+| module | what it measures |
+|---|---|
+| `attention_strengths` | induction and previous-token strength; attention from query and labels |
+| `ablation` | heads switched off, one or all but one; paths between layers and heads cut |
+| `perfected_heads` | each head alone, with its match or its copy perfected |
+| `mistakes` | mistakes by label, by head; heads on another head's mistakes |
+| `weight_composition` | composition scores of pairs of heads, from weights |
+| `checkpoints` | any of these, or metrics under clamps, over the checkpoints of a run |
+| `phase_change` | whether a loss curve has a phase change or falls like an exponential |
+| `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
+| `thin_run` | a run's small copy, with a few checkpoints |
+| `rises`, `divot`, `divots_across_seeds`, `toy_seeds` | the toy models' rises and divots |
+
+Import from the modules: those that read curves alone do without torch.
+"""

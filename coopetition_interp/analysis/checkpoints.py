@@ -1,0 +1,182 @@
+"""Measures over the checkpoints of a run: progress measures.
+
+Checkpoints are run one after another through one model, in chunks of sequences that fit the
+processor's cache, so memory does not grow with their number; metrics over many checkpoints compile
+the forward pass. Stacking the weights of several checkpoints under `torch.func.vmap` is no faster
+on a processor: at d_model 64, 2 layers, 5 labels and 1000 sequences one core took 45 to 55 ms per
+checkpoint so (4 to 16 of them stacked), against 40 ms one by one, before any compiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from coopetition_interp.analysis.attention_strengths import head_strengths
+from coopetition_interp.evaluation import Scorer
+from coopetition_interp.interventions import Clamp, bind
+from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.training.run import Run, load_weights
+from coopetition_interp.training.run_directory import RunDirectory
+
+MeasuredOn = TypeVar("MeasuredOn")
+
+_WORTH_COMPILING = 200  # checkpoints; compiling takes some ten seconds
+
+
+def checkpoint_models(
+    run: Run,
+    checkpoints: Iterable[int] | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> Iterator[tuple[int, ExemplarLabelTransformer]]:
+    """A run's checkpoints, one after another, in one and the same model.
+
+    Args:
+        run: The run.
+        checkpoints: Sequences seen at the checkpoints; None for all.
+        device: Where the model runs.
+        progress: Show a progress bar.
+
+    Yields:
+        Sequences seen, and the model, which holds that checkpoint until the next is asked for.
+
+    Raises:
+        RunError: If the run lacks a checkpoint (before the first is read), or has none.
+    """
+    chosen = _chosen(run, checkpoints)
+    if not chosen:
+        return
+    model = run.model(chosen[0], device)
+    directory = RunDirectory(run.path)
+    for seen in tqdm(chosen, disable=not progress, unit="checkpoint"):
+        load_weights(model, directory.checkpoint_path(seen))
+        yield seen, model
+
+
+def over_checkpoints(
+    run: Run,
+    sequences: MeasuredOn,
+    measure: Callable[[ExemplarLabelTransformer, MeasuredOn], pd.DataFrame],
+    checkpoints: Iterable[int] | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Applies a measure to checkpoints of a run.
+
+    Args:
+        run: The run. The clamps it was trained with are not held unless the measure holds them
+            (`run.config.clamps`).
+        sequences: Handed to the measure: `Sequences`, or whatever else it takes, such as the
+            evaluators' sequences by name for `evaluate`.
+        measure: Any analysis here, from a model and sequences to a table. It gets the same model
+            object each time, with other weights, and must not keep or change it.
+        checkpoints: As for `checkpoint_models`.
+        device: As for `checkpoint_models`.
+        progress: As for `checkpoint_models`.
+
+    Returns:
+        The measure's tables, one after another, with `sequences_seen` as first column.
+
+    Raises:
+        RunError: See `checkpoint_models`.
+    """
+    tables = []
+    for seen, model in checkpoint_models(run, checkpoints, device, progress):
+        table = measure(model, sequences)
+        table.insert(0, "sequences_seen", seen)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def metrics_over_checkpoints(
+    run: Run,
+    sequences: Sequences,
+    clamps: Iterable[Clamp] = (),
+    checkpoints: Iterable[int] | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+    compile: bool | None = None,
+) -> pd.DataFrame:
+    """Metrics of every checkpoint under clamps: a progress measure (thesis 4.4.3, Figure 4.8).
+
+    Args:
+        run: The run; its own clamps are held only if given here.
+        sequences: What checkpoints are scored on.
+        clamps: Held on each checkpoint; donors are read once.
+        checkpoints: As for `checkpoint_models`.
+        device: As for `checkpoint_models`.
+        progress: As for `checkpoint_models`.
+        compile: Compile the forward pass; None to do so where there are many checkpoints.
+
+    Returns:
+        Columns `sequences_seen` and the metrics.
+
+    Raises:
+        RunError: See `checkpoint_models`.
+        ValueError: If clamps or sequences do not fit the model.
+        FileNotFoundError: If a donor's checkpoint is not there.
+    """
+    chosen = _chosen(run, checkpoints)
+    if compile is None:
+        compile = len(chosen) >= _WORTH_COMPILING
+    sequences = sequences.to(device)
+    scorer: Scorer | None = None
+    rows = []
+    for seen, model in checkpoint_models(run, chosen, device, progress):
+        if scorer is None:
+            scorer = Scorer(model, clamps, compile=compile)
+        rows.append({"sequences_seen": seen, **summarise(scorer(sequences))})
+    return pd.DataFrame(rows)
+
+
+def strengths_over_checkpoints(
+    run: Run,
+    sequences: Sequences,
+    clamps: Iterable[Clamp] = (),
+    checkpoints: Iterable[int] | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Induction and previous-token strength of every head over checkpoints (thesis, Figure 4.3b).
+
+    Args:
+        run: As for `metrics_over_checkpoints`.
+        sequences: What strengths are measured on: training sequences in the thesis, Flip in the
+            coopetition paper's Figure 3a.
+        clamps: As for `metrics_over_checkpoints`.
+        checkpoints: As for `checkpoint_models`.
+        device: As for `checkpoint_models`.
+        progress: As for `checkpoint_models`.
+
+    Returns:
+        Columns `sequences_seen`, `layer`, `head`, `induction_strength`,
+        `previous_token_strength`.
+
+    Raises:
+        RunError: See `checkpoint_models`.
+        ValueError: See `induction_strength`.
+        FileNotFoundError: If a donor's checkpoint is not there.
+    """
+    bound = bind(clamps, run.model("first", device))
+
+    def strengths(model: ExemplarLabelTransformer, sequences: Sequences) -> pd.DataFrame:
+        return head_strengths(model, sequences, bound)
+
+    return over_checkpoints(run, sequences.to(device), strengths, checkpoints, device, progress)
+
+
+def _chosen(run: Run, checkpoints: Iterable[int] | None) -> list[int]:
+    kept = run.checkpoints
+    if checkpoints is None:
+        run.checkpoint_path("first")  # a run without checkpoints is an error, not an empty table
+        return kept
+    chosen = list(checkpoints)
+    for missing in sorted(set(chosen) - set(kept)):
+        run.checkpoint_path(missing)  # says what is wrong, before any time is spent
+    return chosen

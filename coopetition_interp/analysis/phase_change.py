@@ -1,0 +1,180 @@
+"""Whether a loss curve has a phase change or falls like an exponential: a stated measure.
+
+The thesis (4.4.2, Figures 4.6 and 4.8) tells subcircuits whose loss "is smoothly exponential" from
+those with a "phase change" by eye. Here:
+
+An exponential, and any sum of decaying ones, falls fastest at its start and ever slower: it is
+convex. A phase change is a plateau and then a fall, which no convex curve can follow. So the
+measure is the curve's *convexity gap*: how far it stands above its lower convex hull (the taut
+string below it), at most, as a fraction of its whole fall. The gap does not change with the units
+of either axis, with a floor the loss ends on, with how long training goes on afterwards, or with a
+first fast fall that ends on the plateau (other than by its share of the whole fall).
+
+    shape                                                              gap
+    exponential; sums of them; softplus of a margin growing linearly   0
+    softplus of a margin growing with the square of time               0.12
+    logistic fall, plateau (to 10 % fallen) 1/4 of the 10-90 % fall    0.15
+    logistic fall, plateau 1/2, 1, 2 times the 10-90 % fall            0.23, 0.35, 0.51
+
+A curve with a gap of at least `LEAST_GAP` = 0.15 has a phase change. That spares a start from rest,
+as when one product of two factors grows, and counts a plateau a quarter as long as the fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from coopetition_interp.analysis.rises import find_rise
+
+LEAST_GAP = 0.15
+"""Convexity gap from which on a loss curve has a phase change (see the module)."""
+
+
+@dataclass(frozen=True)
+class LossShape:
+    """How a loss falls. Places are in the units of x, such as sequences seen.
+
+    Attributes:
+        kind: "phase change", "exponential" (no phase change), or "no fall".
+        convexity_gap: See the module; NaN if there is no fall.
+        plateau_end: Where the curve stands highest above its convex hull: from there it falls
+            faster than the hull's chord. NaN unless there is a phase change.
+        fall_start: Where a tenth of the fall after the plateau is done, NaN likewise.
+        fall_middle: Half of it.
+        fall_end: Nine tenths of it.
+    """
+
+    kind: Literal["phase change", "exponential", "no fall"]
+    convexity_gap: float
+    plateau_end: float = float("nan")
+    fall_start: float = float("nan")
+    fall_middle: float = float("nan")
+    fall_end: float = float("nan")
+
+    @property
+    def duration(self) -> float:
+        """From a tenth to nine tenths of the phase change's fall; NaN if there is none."""
+        return self.fall_end - self.fall_start
+
+
+def loss_shape(
+    x: np.ndarray,
+    loss: np.ndarray,
+    window: int = 1,
+    least_fall: float = 0.0,
+    least_gap: float = LEAST_GAP,
+) -> LossShape:
+    """Decides whether a loss curve has a phase change.
+
+    Args:
+        x: Sequences seen, or steps; increasing, evenly spaced or not.
+        loss: The loss there.
+        window: Points in a running mean, odd; 1 for none. Noise adds about its own spread, peak to
+            peak over the fall, to the gap, so average noisy training losses first.
+        least_fall: A curve that falls by less from its first value is "no fall".
+        least_gap: Convexity gap that makes a phase change.
+
+    Raises:
+        ValueError: If x does not increase, the lengths differ, there are fewer than three points,
+            the loss is not finite, or the window is even or not positive.
+    """
+    x, loss = np.asarray(x, dtype=np.float64), np.asarray(loss, dtype=np.float64)
+    if x.ndim != 1 or x.shape != loss.shape or len(x) < 3:
+        raise ValueError(
+            f"x and loss must be 1-d, as long, and at least three points; got {x.shape} and "
+            f"{loss.shape}"
+        )
+    if not (np.diff(x) > 0).all():
+        raise ValueError("x must increase from point to point")
+    if not np.isfinite(loss).all():
+        raise ValueError("the loss must be finite: drop the points that are NaN or infinite")
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and positive, got {window}")
+    smooth = _running_mean(loss, window)
+    fall = smooth[0] - smooth.min()
+    if fall <= max(least_fall, 0.0):
+        return LossShape("no fall", float("nan"))
+    hull = _lower_convex_hull(x, smooth)
+    heights = smooth - np.interp(x, x[hull], smooth[hull])
+    knee = int(np.argmax(heights))
+    gap = float(heights[knee] / fall)
+    if gap < least_gap:
+        return LossShape("exponential", gap)
+    plateau = int(hull[hull <= knee][-1])  # where the chord over the knee starts
+    drop = find_rise(x[plateau:], smooth[plateau:], baseline=float(smooth[plateau]), falling=True)
+    if drop is None:  # the curve rises after all: its lowest point is where the chord starts
+        return LossShape("exponential", gap)
+    return LossShape("phase change", gap, float(x[knee]), drop.start, drop.middle, drop.end)
+
+
+def loss_shapes(
+    curves: Mapping[str, pd.DataFrame],
+    x: str = "sequences_seen",
+    loss: str = "loss",
+    window: int = 1,
+    least_fall: float = 0.0,
+) -> pd.DataFrame:
+    """The shapes of several runs' or progress measures' loss curves.
+
+    Args:
+        curves: Tables by name, each with the two columns.
+        x: Column of places.
+        loss: Column of losses.
+        window: As for `loss_shape`.
+        least_fall: As for `loss_shape`.
+
+    Returns:
+        Columns `curve`, the fields of `LossShape`, `duration`, `first_loss`, `last_loss`.
+
+    Raises:
+        ValueError: As `loss_shape`, naming the curve; or if a column is missing.
+    """
+    rows = []
+    for name, curve in curves.items():
+        if not {x, loss} <= set(curve.columns):
+            raise ValueError(
+                f"curve {name!r} needs the columns {x!r} and {loss!r}; it has "
+                f"{', '.join(map(str, curve.columns))}"
+            )
+        places, losses = curve[x].to_numpy(np.float64), curve[loss].to_numpy(np.float64)
+        try:
+            shape = loss_shape(places, losses, window, least_fall)
+        except ValueError as error:
+            raise ValueError(f"curve {name!r}: {error}") from error
+        ends = {"first_loss": float(losses[0]), "last_loss": float(losses[-1])}
+        rows.append({"curve": name, **asdict(shape), "duration": shape.duration, **ends})
+    return pd.DataFrame(rows)
+
+
+def _running_mean(
+    values: Float64[np.ndarray, " points"], window: int
+) -> Float64[np.ndarray, " points"]:
+    """Mean of an odd number of points about each, fewer towards the ends."""
+    last = len(values) - 1
+    reach = [min(place, last - place, window // 2) for place in range(len(values))]
+    return np.array([values[p - half : p + half + 1].mean() for p, half in enumerate(reach)])
+
+
+def _lower_convex_hull(
+    x: Float64[np.ndarray, " points"], y: Float64[np.ndarray, " points"]
+) -> Int64[np.ndarray, " vertices"]:
+    """Indices of the points of the curve's lower convex hull, both ends included."""
+    hull: list[int] = []
+    for point in range(len(x)):
+        while len(hull) >= 2 and _lies_above(x, y, hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return np.array(hull, dtype=np.int64)
+
+
+def _lies_above(x: np.ndarray, y: np.ndarray, left: int, middle: int, right: int) -> bool:
+    """Whether the middle point lies on or above the line through the other two."""
+    slope_to_middle = (y[middle] - y[left]) * (x[right] - x[left])
+    slope_to_right = (y[right] - y[left]) * (x[middle] - x[left])
+    return bool(slope_to_middle >= slope_to_right)
