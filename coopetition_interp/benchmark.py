@@ -262,6 +262,7 @@ class Floor:
         self.W_U = torch.randn(model.cfg.d_model, model.n_labels)
 
     def __call__(self) -> tuple[Tensor, Tensor]:
+        """Does it once."""
         probabilities = torch.softmax(self.residual @ self.W_U, dim=-1)
         gradients = probabilities @ self.W_U.T, self.residual.T @ probabilities
         self.optimizer.step()

@@ -39,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_features(commands)
+    _add_sweep(commands)
+    _add_thin(commands)
     _add_presets(commands)
     _add_bench(commands)
     return parser
@@ -203,7 +205,9 @@ def _add_features(commands) -> None:
         "Reads (or, with --download, fetches) Omniglot and encodes every drawing in the eight\n"
         "transforms. A run that was stopped goes on where it was.",
     )
-    parser.add_argument("out", type=Path, metavar="FILE", help="file to write (.h5 or .safetensors)")
+    parser.add_argument(
+        "out", type=Path, metavar="FILE", help="file to write (.h5 or .safetensors)"
+    )
     parser.add_argument("--root", default="data", help="folder that holds, or will hold, Omniglot")
     parser.add_argument("--download", action="store_true", help="download Omniglot by torchvision")
     parser.add_argument(
@@ -231,6 +235,82 @@ def _features(options: argparse.Namespace) -> None:
     bank = source.load()
     save_feature_file(bank, options.out)
     print(f"wrote {options.out}: {bank.n_classes} classes x {bank.n_exemplars} x {bank.d_feature}")
+
+
+# sweep --------------------------------------------------------------------------------------
+
+
+def _add_sweep(commands) -> None:
+    parser = _subcommand(
+        commands,
+        "sweep",
+        "do every run of a study",
+        "Finished runs are skipped, interrupted ones resumed; a failed one is reported and does\n"
+        "not stop the others. Without --features the study runs on synthetic Gaussian classes.",
+    )
+    parser.add_argument("name", choices=("induction-heads",), help="which study")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its directory")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="a feature file of Omniglot's characters"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="runs side by side (default 1)")
+    parser.add_argument("--only", metavar="PREFIX", help="only runs whose names begin so")
+    parser.add_argument(
+        "--status", action="store_true", help="print the state of each run and stop"
+    )
+    parser.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from coopetition_interp.data import FeatureFile, FeatureSource, GaussianFeatures
+    from coopetition_interp.sweeps import (
+        induction_heads_plan,
+        only_named,
+        run_sweep_locally,
+        sweep_status,
+    )
+
+    features: FeatureSource = GaussianFeatures(n_classes=1623)
+    if options.features is not None:
+        features = FeatureFile(path=str(options.features.resolve()), transforms="unrotated")
+    plan = induction_heads_plan(features)
+    if options.only:
+        plan = only_named(plan, options.only)
+    if options.status:
+        table = sweep_status(plan, options.out)
+    else:
+        table = run_sweep_locally(plan, options.out, options.workers)
+    print(table.to_string(index=False))
+    unfinished = table[table.state != "finished"]
+    if len(unfinished) and not options.status:
+        raise RuntimeError(f"{len(unfinished)} of {len(table)} runs did not finish")
+
+
+# thin ---------------------------------------------------------------------------------------
+
+
+def _add_thin(commands) -> None:
+    parser = _subcommand(
+        commands,
+        "thin",
+        "copy a run with a few checkpoints only",
+        "Keeps config, metrics and, in half precision, the checkpoints nearest to the start, the\n"
+        "ICL peak, the crossing of Flip and the end.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the copy")
+    parser.add_argument(
+        "--at", type=int, nargs="+", metavar="N", help="checkpoints to keep, in sequences seen"
+    )
+    parser.set_defaults(run=_thin)
+
+
+def _thin(options: argparse.Namespace) -> None:
+    from coopetition_interp.analysis.thin_run import thin_run
+    from coopetition_interp.training import load_run
+
+    copy = thin_run(load_run(options.directory), options.out, options.at)
+    print(f"wrote {copy.path}, with checkpoints at {copy.checkpoints}")
 
 
 # presets ------------------------------------------------------------------------------------

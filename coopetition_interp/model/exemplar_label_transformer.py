@@ -174,7 +174,7 @@ class ExemplarLabelTransformer(HookedTransformer):
         loss_per_token: bool = False,
         start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
-        right_labels: Int[Tensor, "batch"] | None = None,
+        right_labels: Int[Tensor, batch] | None = None,
     ) -> Any:
         """Runs the model.
 
@@ -196,7 +196,7 @@ class ExemplarLabelTransformer(HookedTransformer):
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be one of {RETURN_TYPES}; got {return_type!r}")
-        residual = super().forward(
+        residual: Any = super().forward(
             input,
             return_type=None,
             start_at_layer=start_at_layer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -29,9 +29,7 @@ def lecun_normal(tensor: Tensor, fan_in: int, generator: torch.Generator) -> Non
     truncated_normal(tensor, math.sqrt(1 / fan_in) / TRUNCATED_NORMAL_SD, generator)
 
 
-def sinusoidal_positions(
-    n_ctx: int, d_model: int, base: float
-) -> Float[Tensor, "n_ctx d_model"]:
+def sinusoidal_positions(n_ctx: int, d_model: int, base: float) -> Float[Tensor, "n_ctx d_model"]:
     """Sinusoids of Vaswani et al. (2017) with time constant `base`: sines, then cosines."""
     frequency = base ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
     angle = torch.arange(n_ctx, dtype=torch.float64)[:, None] * frequency
@@ -71,9 +69,10 @@ def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
             bias.zero_()
             bias.requires_grad_(False)
         if not cfg.attn_only:
-            lecun_normal(block.mlp.W_in, cfg.d_model, generator)
-            block.mlp.b_in.zero_()
-            lecun_normal(block.mlp.W_out, cfg.d_mlp, generator)
-            block.mlp.b_out.zero_()
+            mlp: Any = block.mlp
+            lecun_normal(mlp.W_in, cfg.d_model, generator)
+            mlp.b_in.zero_()
+            lecun_normal(mlp.W_out, mlp.W_out.shape[0], generator)
+            mlp.b_out.zero_()
     lecun_normal(model.unembed.W_U, cfg.d_model, generator)
     model.unembed.b_U.zero_()

@@ -29,7 +29,7 @@ class _LabelLookup(torch.autograd.Function):
         ctx.n_rows = table.shape[0]
 
     @staticmethod
-    def backward(ctx, grad_output: Tensor):  # type: ignore[override]
+    def backward(ctx, grad_output: Tensor):
         (labels,) = ctx.saved_tensors
         flat_labels = labels.reshape(-1)
         flat_grad = grad_output.reshape(flat_labels.shape[0], -1)

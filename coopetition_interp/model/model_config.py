@@ -44,8 +44,7 @@ class ModelConfig:
                 raise ValueError(f"model.{name} must be at least 1; got {getattr(self, name)}")
         if self.positions not in ("learned", "sinusoidal", "rotary"):
             raise ValueError(
-                "model.positions must be learned, sinusoidal or rotary; "
-                f"got {self.positions!r}"
+                f"model.positions must be learned, sinusoidal or rotary; got {self.positions!r}"
             )
         if self.positions == "rotary" and self.d_head % 2:
             raise ValueError(

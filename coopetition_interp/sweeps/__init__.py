@@ -3,6 +3,7 @@
 from coopetition_interp.sweeps.induction_heads import induction_heads_plan
 from coopetition_interp.sweeps.sweep import (
     PlannedRun,
+    only_named,
     run_sweep,
     run_sweep_locally,
     sweep_status,
@@ -11,6 +12,7 @@ from coopetition_interp.sweeps.sweep import (
 __all__ = [
     "PlannedRun",
     "induction_heads_plan",
+    "only_named",
     "run_sweep",
     "run_sweep_locally",
     "sweep_status",

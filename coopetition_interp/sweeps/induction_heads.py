@@ -20,7 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coopetition_interp.analysis import induction_strength, previous_token_strength
+from coopetition_interp.analysis.attention_strengths import (
+    induction_strength,
+    previous_token_strength,
+)
 from coopetition_interp.data import FeatureSource
 from coopetition_interp.interventions import (
     AblateHeads,
@@ -49,7 +52,11 @@ CLAMPED_STEPS = ("step-1", "steps-1-2", "match", "copy", "steps-1-2-and-copy")
 SCALING = ((50, 5), (100, 5), (200, 5), (50, 10), (50, 15))
 """(classes, labels) of Figure 4.9."""
 
-SUBCIRCUITS_LEFT = {"match-left": "steps-1-2-and-copy", "copy-left": "match", "both-left": "steps-1-2"}
+SUBCIRCUITS_LEFT = {
+    "match-left": "steps-1-2-and-copy",
+    "copy-left": "match",
+    "both-left": "steps-1-2",
+}
 """What is learned in Figure 4.9, by what is clamped: subcircuit B, C, or both."""
 
 
@@ -199,7 +206,9 @@ def _previous_token_runs(base: RunConfig) -> list[PlannedRun]:
 def _scaling_runs(base: RunConfig, n_classes: int, n_labels: int) -> list[PlannedRun]:
     """Figure 4.9 at one number of classes and labels: 2M sequences, or 300k with clamps."""
     scaled = base.replace(
-        classes=ClassesConfig(n_train=n_classes, n_train_exemplars=1, n_held_out=100, shuffle_seed=0),
+        classes=ClassesConfig(
+            n_train=n_classes, n_train_exemplars=1, n_held_out=100, shuffle_seed=0
+        ),
         sequences={"n_sequence_labels": n_labels},
         evaluators=induction_evaluators(n_sequences=500, n_sequence_labels=n_labels),
     )

@@ -69,8 +69,8 @@ class Job(Protocol):
 class Executor(Protocol):
     """Anything that jobs can be submitted to."""
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Job:
-        """Starts `function(*arguments)` somewhere."""
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Starts `function(*arguments)` somewhere; returns a `Job`."""
 
 
 def check_plan(plan: Sequence[PlannedRun]) -> None:
@@ -87,6 +87,21 @@ def check_plan(plan: Sequence[PlannedRun]) -> None:
             if need not in known:
                 raise ConfigError(f"{planned.name} needs {need}, which is not planned before it")
         known.add(planned.name)
+
+
+def only_named(plan: Sequence[PlannedRun], prefix: str) -> list[PlannedRun]:
+    """The runs whose names begin with `prefix`, and those they need, in the plan's order.
+
+    Raises:
+        ConfigError: No name begins so.
+    """
+    wanted: set[str] = set()
+    for planned in reversed(plan):
+        if planned.name.startswith(prefix) or planned.name in wanted:
+            wanted |= {planned.name, *planned.needs}
+    if not wanted:
+        raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")
+    return [planned for planned in plan if planned.name in wanted]
 
 
 def run_sweep(

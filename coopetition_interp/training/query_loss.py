@@ -24,7 +24,7 @@ class _QueryCrossEntropy(torch.autograd.Function):
         return (total.log() + top - right).mean()
 
     @staticmethod
-    def backward(ctx, grad_output: Tensor):  # type: ignore[override]
+    def backward(ctx, grad_output: Tensor):
         exponentials, total, right_labels = ctx.saved_tensors
         every_label = torch.arange(exponentials.shape[1], device=exponentials.device)
         is_right = (every_label[None] == right_labels[:, None]).to(exponentials.dtype)
@@ -32,7 +32,7 @@ class _QueryCrossEntropy(torch.autograd.Function):
 
 
 def query_cross_entropy(
-    query_logits: Float[Tensor, "batch n_labels"], right_labels: Int[Tensor, "batch"]
+    query_logits: Float[Tensor, "batch n_labels"], right_labels: Int[Tensor, batch]
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of the right labels (equal to `F.cross_entropy` up to rounding)."""
     return _QueryCrossEntropy.apply(query_logits, right_labels)

@@ -75,9 +75,7 @@ class Run:
             raise RunError(f"{self.path} holds no checkpoints")
         return min(self.checkpoints, key=lambda seen: abs(seen - sequences_seen))
 
-    def weights(
-        self, sequences_seen: int | Literal["first", "last"] = "last"
-    ) -> dict[str, Tensor]:
+    def weights(self, sequences_seen: int | Literal["first", "last"] = "last") -> dict[str, Tensor]:
         """Parameters of a checkpoint by name, float32."""
         tensors, _ = read_tensors(self.checkpoint_path(sequences_seen))
         return {name: tensor.float() for name, tensor in tensors.items()}

@@ -122,7 +122,7 @@ class RunConfig:
         """The config in JSON's types."""
         return to_plain(
             self,
-            {**{kind: feature_source_to_dict for kind in _source_types()}, Clamp: clamp_to_dict},
+            {**dict.fromkeys(_source_types(), feature_source_to_dict), Clamp: clamp_to_dict},
         )
 
     @classmethod

@@ -1,12 +1,12 @@
 """A run's directory: what is in it, written so that a kill at any moment leaves it whole.
 
-    config.json           the run's config
-    resolved.json         what the config left open: d_feature, n_labels, threads, device, ...
-    environment.json      versions and machine
-    metrics.csv           one row per moment and evaluator
-    checkpoints/*.safetensors   weights, named by sequences seen
-    resume.safetensors    weights and optimizer state of the latest save
-    status.json           running, finished, interrupted or failed, and why
+config.json           the run's config
+resolved.json         what the config left open: d_feature, n_labels, threads, device, ...
+environment.json      versions and machine
+metrics.csv           one row per moment and evaluator
+checkpoints/*.safetensors   weights, named by sequences seen
+resume.safetensors    weights and optimizer state of the latest save
+status.json           running, finished, interrupted or failed, and why
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class RunDirectory:
     def checkpoints(self) -> list[int]:
         """Sequences seen at each checkpoint that is there, in order."""
         folder = self.path / "checkpoints"
-        return sorted(int(file.stem) for file in folder.glob("*.safetensors") if file.stem.isdigit())
+        return sorted(
+            int(file.stem) for file in folder.glob("*.safetensors") if file.stem.isdigit()
+        )
 
     def checkpoint_path(self, sequences_seen: int) -> Path:
         """File of the checkpoint at this many sequences seen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -30,6 +30,7 @@ from coopetition_interp.training.weights_and_biases import MetricsLog, open_metr
 STEPS_BETWEEN_CHECKS = 100
 SECONDS_BETWEEN_RESUME_SAVES = 30.0
 COMPILE_ABOVE_STEPS = 3000
+COMPILE_ABOVE_SCORED = 1_000_000
 
 
 class NonFiniteLossError(RunError):
@@ -134,9 +135,7 @@ def train(
     return load_run(out)
 
 
-def resume(
-    out: str | Path, *, progress: bool = True, wandb_project: str | None = None
-) -> Run:
+def resume(out: str | Path, *, progress: bool = True, wandb_project: str | None = None) -> Run:
     """Goes on with an interrupted run, to the same weights bitwise as if it had never stopped.
 
     Args:
@@ -154,9 +153,9 @@ def resume(
         raise RunError(f"{out} holds no run to resume: there is no config.json")
     with RunDirectory(out) as directory:
         config, resolved = directory.read_config(), directory.read_resolved()
-        if (directory.path / "status.json").exists():
-            if directory.read_status()["state"] == "finished":
-                return load_run(out)
+        has_status = (directory.path / "status.json").exists()
+        if has_status and directory.read_status()["state"] == "finished":
+            return load_run(out)
         with cpu_threads(resolved["n_threads"]):
             task = build_task(config, choose_device(resolved["device"]))
             if task.bank.digest() != resolved["features_sha256"]:
@@ -190,9 +189,11 @@ def _train(
         clamps=clamps,
         compile=resolved["compile"],
     )
-    scorer = Scorer(task.model, clamps, compile=resolved["compile"])
     record = _Record.restore(directory, step, batch_size)
     evaluations = config.evaluate_at.steps(n_steps, batch_size)
+    n_scored = len(evaluations) * sum(map(len, task.evaluation_sequences.values()))
+    compile_scorer = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
+    scorer = Scorer(task.model, clamps, compile=compile_scorer)
     checkpoints = config.checkpoint_at.steps(n_steps, batch_size)
     checks = set(range(0, n_steps, STEPS_BETWEEN_CHECKS))
     moments = sorted(m for m in evaluations | checkpoints | checks if m >= step.state.steps_done)
@@ -335,10 +336,8 @@ class _Record:
 
 def _try_to_record_failure(directory: RunDirectory, sequences_seen: int, message: str) -> None:
     """Notes the failure in the run, unless the disk that failed it refuses that too."""
-    try:
+    with suppress(RunError):
         directory.write_status("failed", sequences_seen, message)
-    except RunError:
-        pass
 
 
 def should_compile(config: RunConfig) -> bool:

@@ -26,6 +26,7 @@ from coopetition_interp.training.schedules import OptimizerConfig
 PACKED_BELOW = 200_000
 """Parameters with fewer entries share one buffer, so that one kernel updates them all."""
 
+
 @dataclass
 class OptimizerState:
     """Parameters and Adam's moments: all that a step reads and writes.
@@ -162,31 +163,30 @@ class TrainingStep:
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
         *state, scales, exemplars, labels, roles = inputs
-        packed, large = state[:3], [state[i : i + 3] for i in range(3, len(state), 3)]
-        parameters = _unpack(packed[0], self._shapes[: self.state.n_packed])
-        parameters += [group[0] for group in large]
-        leaves = [parameter.detach().requires_grad_() for parameter in parameters]
+        (packed, *large) = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
+        weights = _unpack(packed[0], self._shapes[: self.state.n_packed])
+        weights += [group[0] for group in large]
+        leaves = [weight.detach().requires_grad_() for weight in weights]
         named = dict(zip(self.state.names, leaves, strict=True))
         sequences = Sequences(exemplars, labels, roles)
         with torch.enable_grad():
             logits = run_clamped(self.model, sequences, self.clamps, parameters=named)
             loss = query_cross_entropy(logits, sequences.right_labels)
-            gradients = torch.autograd.grad(
-                loss, leaves, allow_unused=True, materialize_grads=True
-            )
+            gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             gradients = [
                 g + 2 * self.optimizer.l2 * p if self.optimizer.penalises(name) else g
-                for g, p, name in zip(gradients, parameters, self.state.names, strict=True)
+                for g, p, name in zip(gradients, weights, self.state.names, strict=True)
             ]
             joined = torch.cat([g.reshape(-1) for g in gradients[: self.state.n_packed]])
-            self._adam(*packed, joined, scales)
+            self._adam(packed, joined, scales)
             for group, gradient in zip(large, gradients[self.state.n_packed :], strict=True):
-                self._adam(*group, gradient, scales)
+                self._adam(group, gradient, scales)
         return (loss.detach(),)
 
-    def _adam(self, parameter: Tensor, first: Tensor, second: Tensor, g: Tensor, scales: Tensor):
+    def _adam(self, updated: tuple[Tensor, ...], g: Tensor, scales: Tensor) -> None:
         """Adam's update in place; `scales` carries the bias corrections and the learning rate."""
+        parameter, first, second = updated
         first.mul_(self.optimizer.beta1).add_(g, alpha=1 - self.optimizer.beta1)
         second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
@@ -195,6 +195,4 @@ class TrainingStep:
 def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Views of a packed buffer, by shape."""
     sizes = [shape.numel() for shape in shapes]
-    return [
-        part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)
-    ]
+    return [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]

@@ -1,6 +1,7 @@
 """Runs: the same bits whatever happens around them, and nothing lost when something breaks."""
 
 import errno
+import importlib
 import multiprocessing
 import os
 import random
@@ -26,7 +27,6 @@ from coopetition_interp.training import (
     resume,
     train,
 )
-import importlib
 from coopetition_interp.training.run_directory import RunDirectory
 
 train_module = importlib.import_module("coopetition_interp.training.train")
@@ -141,7 +141,7 @@ def test_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(short_config,
 
 
 def test_a_directory_with_a_run_is_refused(short_run, short_config):
-    with pytest.raises(RunError, match="holds another run: .* --resume"):
+    with pytest.raises(RunError, match=r"holds another run: .* --resume"):
         train(short_config, short_run.path, progress=False)
 
 
@@ -204,7 +204,7 @@ def test_no_space_is_recognised_by_its_error_number(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match="no space left while writing .*metrics.csv"):
+    with pytest.raises(RunError, match=r"no space left while writing .*metrics\.csv"):
         directory.write_metrics(pd.DataFrame({"a": [1]}))
     assert not directory.metrics_path.exists()
 
@@ -229,7 +229,7 @@ def test_bad_input_is_told_before_training(short_config, tmp_path, override, mes
 
 def test_a_missing_feature_file_is_named(short_config, tmp_path):
     config = short_config.replace(features=FeatureFile(path=str(tmp_path / "none.h5")))
-    with pytest.raises(FileNotFoundError, match="none.h5"):
+    with pytest.raises(FileNotFoundError, match=r"none\.h5"):
         train(config, tmp_path / "run", progress=False)
 
 
@@ -265,7 +265,7 @@ def test_weights_of_another_shape_name_the_first_that_differs(short_run):
 
 
 def test_no_run_is_told_with_the_command_that_makes_one(tmp_path):
-    with pytest.raises(RunError, match="holds no run .*coopetition-interp train"):
+    with pytest.raises(RunError, match=r"holds no run .*coopetition-interp train"):
         load_run(tmp_path)
     with pytest.raises(RunError, match="holds no run to resume"):
         resume(tmp_path / "none")

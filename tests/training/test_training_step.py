@@ -84,7 +84,9 @@ def test_l2_is_added_to_the_chosen_parameters_gradient():
     def weight(name: str) -> float:
         return 0.05 if ".attn." in name or "embed." in name.removeprefix("un") else 0.0
 
-    weights = {n: 0.0 if n.startswith("unembed") else weight(n) for n in dict(model.named_parameters())}
+    weights = {
+        n: 0.0 if n.startswith("unembed") else weight(n) for n in dict(model.named_parameters())
+    }
     torch_adam_losses(reference, optimizer, 6, l2=weights.__getitem__)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, reference.get_parameter(name), atol=2e-4, rtol=1e-3)
@@ -105,7 +107,9 @@ def test_compiled_equals_recorded(clamp):
 
 def test_attention_biases_stay_zero():
     model = make_model()
-    step = TrainingStep(model, OptimizerConfig(learning_rate=1e-2), 3, random_batch(0), compile=False)
+    step = TrainingStep(
+        model, OptimizerConfig(learning_rate=1e-2), 3, random_batch(0), compile=False
+    )
     for index in range(3):
         step(random_batch(index))
     biases = [p for name, p in model.named_parameters() if ".attn.b_" in name]
@@ -133,7 +137,7 @@ def test_ablated_heads_values_do_not_learn():
     )
     for index in range(3):
         step(random_batch(index))
-    unchanged = (model.W_V == before).flatten(2).all(-1)
+    unchanged = (before == model.W_V).flatten(2).all(-1)
     assert unchanged.nonzero().tolist() == [[0, 1], [1, 2]]
 
 

@@ -1,0 +1,52 @@
+"""A run's small copy: config, metrics and a few checkpoints, for sharing and for figures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from coopetition_interp.analysis.landmarks import landmarks
+from coopetition_interp.training import Run, RunError, load_run
+from coopetition_interp.training.run_directory import RunDirectory
+
+
+def landmark_checkpoints(run: Run) -> list[int]:
+    """The kept checkpoints nearest to a run's start, ICL peak, crossing and end."""
+    found = landmarks(run.metrics)
+    icl_peak = found.icl_peak.sequences_seen if found.icl_peak else None
+    moments = [0.0, icl_peak, found.crossing, run.checkpoints[-1]]
+    return sorted({run.nearest_checkpoint(moment) for moment in moments if moment is not None})
+
+
+def thin_run(
+    run: Run, out: str | Path, moments: Iterable[int] | None = None, half_precision: bool = True
+) -> Run:
+    """Copies a run with only some of its checkpoints, and without what a resume needs.
+
+    Args:
+        run: The run.
+        out: Directory of the copy; must not hold a run.
+        moments: Checkpoints to keep, in sequences seen; by default `landmark_checkpoints`.
+        half_precision: Store weights as float16, in half the space; they are read as float32.
+
+    Raises:
+        RunError: `out` holds a run, or a moment has no checkpoint.
+    """
+    kept = landmark_checkpoints(run) if moments is None else list(moments)
+    with RunDirectory(out) as copy:
+        copy.require_new()
+        for seen in kept:
+            weights: dict[str, Tensor] = run.weights(seen)
+            if half_precision:
+                weights = {name: weight.half() for name, weight in weights.items()}
+            copy.write_tensors(copy.checkpoint_path(seen), weights, {"sequences_seen": str(seen)})
+        for name in ("metrics.csv", "environment.json", "resolved.json", "status.json"):
+            if not (run.path / name).exists():
+                raise RunError(f"{run.path} has no {name}: it has not finished")
+            shutil.copyfile(run.path / name, copy.path / name)
+        shutil.copyfile(run.path / "config.json", copy.config_path)
+    (Path(out) / "in_use.lock").unlink(missing_ok=True)
+    return load_run(out)

@@ -1,0 +1,92 @@
+"""The command line: what it prints, what it refuses, and that it does the work."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from coopetition_interp.command_line import main
+from coopetition_interp.training import load_run
+
+SHORT = ["n_sequences=640", 'evaluate_at={"every": 640}', 'checkpoint_at={"every": 640}']
+
+
+def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
+    out = tmp_path / "run"
+    clamp = "AblateHeads(heads=[(0, 1)])"
+    # Overrides may stand before and after the options.
+    words = ["train", "tiny", SHORT[0], "--out", str(out), "--quiet", "--clamp", clamp, *SHORT[1:]]
+    assert main(words) == 0
+    run = load_run(out)
+    assert run.config.n_sequences == 640
+    assert [str(c.heads) for c in run.config.clamps] == ["((0, 1),)"]
+    assert run.checkpoints == [0, 640]
+
+    table = tmp_path / "scores.csv"
+    assert main(["evaluate", str(out), "--at", "all", "--out", str(table)]) == 0
+    scores = pd.read_csv(table)
+    assert sorted(scores.sequences_seen.unique()) == [0, 640]
+    recorded = run.metrics.query("sequences_seen == 640 and evaluator == 'train'").loss.item()
+    again = scores.query("sequences_seen == 640 and evaluator == 'train'").loss.item()
+    assert again == pytest.approx(recorded, rel=1e-5)
+
+    assert main(["evaluate", str(out), "--clamp", "AblateHeads(heads=[(1, 0)])"]) == 0
+    assert "in_context_accuracy" in capsys.readouterr().out
+
+    assert main(["train", "--resume", str(out), "--quiet"]) == 0
+    assert main(["train", "tiny", "--out", str(out), "--quiet"]) == 2
+    assert "holds another run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "huge", "--out", "x"], "unknown preset 'huge'"),
+        (["train", "tiny", "--out", "x", "optimizer.lr=1"], "unknown field optimizer.lr"),
+        (["train", "tiny"], "needs a preset and --out"),
+        (["train", "--resume", "no-such-run"], "holds no run to resume"),
+        (["train", "tiny", "--out", "x", "--clamp", "Ablate(heads=[])"], "Ablate"),
+        (["train", "tiny", "--out", "x", "--features", "none.h5"], "none.h5"),
+        (["evaluate", "no-such-run"], "holds no run"),
+        (["presets", "huge"], "unknown preset"),
+        (["sweep", "induction-heads", "--out", "x", "--only", "zzz"], "no run's name begins"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert error.startswith("coopetition-interp: error: ")
+    assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_unknown_options_are_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["presets", "--colour"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --colour" in capsys.readouterr().err
+
+
+def test_presets_lists_fields_that_can_be_given_back(capsys):
+    assert main(["presets"]) == 0
+    assert "laptop" in capsys.readouterr().out
+    assert main(["presets", "tiny"]) == 0
+    fields = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert json.loads(fields["optimizer.learning_rate"]) == 0.003
+    assert "sequences.kind" in fields
+
+
+def test_features_writes_a_file_that_trains(tmp_path, capsys):
+    omniglot = pytest.importorskip("coopetition_interp.data.omniglot")
+    assert omniglot is not None
+    assert main(["features", str(tmp_path / "f.h5"), "--root", str(tmp_path / "none")]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "features", "sweep", "presets", "bench"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out) > 200
