@@ -8,7 +8,7 @@ leave one more path, through the MLPs, which preservation of attention does not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 
@@ -17,17 +17,6 @@ from coopetition_interp.interventions import AblateHeads, Clamp, Preserve, layer
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, summarise
-
-Preserved = Literal[
-    "nothing",
-    "patterns",
-    "values",
-    "patterns and values",
-    "all but queries",
-    "all but keys",
-    "all but values",
-]
-"""What an ablation leaves as it was without it, in every layer."""
 
 _PRESERVING: dict[str, list[Clamp]] = {
     "nothing": [],
@@ -39,6 +28,9 @@ _PRESERVING: dict[str, list[Clamp]] = {
     "all but values": [Preserve(patterns=True)],  # queries and keys, which the values never enter
 }
 
+PRESERVED = tuple(_PRESERVING)
+"""What an ablation can leave as it was without it, in every layer."""
+
 CHANGES = ("loss", "accuracy")
 """Metrics whose change against the intact model every table here gives as `METRIC_change`."""
 
@@ -47,7 +39,7 @@ def ablate_preserving(
     model: ExemplarLabelTransformer,
     sequences: Sequences,
     heads: Mapping[str, Iterable[Head]],
-    preserved: Iterable[Preserved] = ("patterns", "values"),
+    preserved: Iterable[str] = ("patterns", "values"),
     clamps: Iterable[Clamp] = (),
 ) -> pd.DataFrame:
     """Ablates sets of heads under several kinds of preservation (thesis C.3, Table C.3).
@@ -56,7 +48,7 @@ def ablate_preserving(
         model: The model.
         sequences: What it is scored on.
         heads: (layer, head) pairs to ablate together, by the name of the set.
-        preserved: What is preserved, one row each.
+        preserved: What is preserved, of `PRESERVED`; one row each.
         clamps: Held besides; the intact model, which changes are against, has them too.
 
     Returns:
@@ -69,9 +61,7 @@ def ablate_preserving(
     preserved, clamps = list(preserved), list(clamps)
     for kind in preserved:
         if kind not in _PRESERVING:
-            raise ValueError(
-                f"cannot preserve {kind!r}: choose from {', '.join(get_args(Preserved))}"
-            )
+            raise ValueError(f"cannot preserve {kind!r}: choose from {', '.join(PRESERVED)}")
     conditions = [
         ({"heads": name, "preserved": kind}, [*_PRESERVING[kind], AblateHeads(list(ablated))])
         for name, ablated in {name: tuple(chosen) for name, chosen in heads.items()}.items()
@@ -202,7 +192,7 @@ def head_to_head_connectivity(
     sequences: Sequences,
     from_layer: int = 0,
     to_layer: int = 1,
-    preserved: Iterable[Preserved] = ("values", "patterns"),
+    preserved: Iterable[str] = ("values", "patterns"),
 ) -> pd.DataFrame:
     """Which earlier heads each later head relies on, by ablation (thesis C.3, Figure C.3).
 
@@ -216,7 +206,7 @@ def head_to_head_connectivity(
         sequences: What it is scored on, 4 * n_heads ** 2 times in all.
         from_layer: Layer of the earlier heads.
         to_layer: Layer of the later heads.
-        preserved: What is preserved.
+        preserved: What is preserved, of `PRESERVED`.
 
     Returns:
         Columns `from_head`, `to_head`, `ablated`, `preserved`, the metrics, and `loss_change`,

@@ -270,7 +270,6 @@ def _attention_delta(
     return (to_labels * sign[:, None, None]).sum(-1)
 
 
-@torch.no_grad()
 def _patterns(
     model: ExemplarLabelTransformer, sequences: Sequences, clamps: Clamps
 ) -> Iterator[tuple[Sequences, Float[Tensor, "batch layers heads n_tokens n_tokens"]]]:
@@ -287,6 +286,7 @@ def _patterns(
 
         names = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
         with (
+            torch.no_grad(),
             clamped(model, part, clamps),
             model.hooks(fwd_hooks=[(name, record) for name in names]),
         ):

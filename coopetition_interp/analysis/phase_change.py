@@ -5,10 +5,12 @@ those with a "phase change" by eye. Here:
 
 An exponential, and any sum of decaying ones, falls fastest at its start and ever slower: it is
 convex. A phase change is a plateau and then a fall, which no convex curve can follow. So the
-measure is the curve's *convexity gap*: how far it stands above its lower convex hull (the taut
-string below it), at most, as a fraction of its whole fall. The gap does not change with the units
-of either axis, with a floor the loss ends on, with how long training goes on afterwards, or with a
-first fast fall that ends on the plateau (other than by its share of the whole fall).
+measure is the curve's *convexity gap*. Draw the lower convex hull of the curve, up to its lowest
+point: a taut string below it. Over a plateau the string is a straight chord, and the curve stands
+above it. The gap is the most by which it does, as a fraction of what it has still to fall from the
+chord's start. It is 0 for convex curves and at most 1; the units of the axes, the loss in the end
+and the length of training afterwards do not matter; a first fast fall that ends on the plateau
+matters little.
 
     shape                                                              gap
     exponential; sums of them; softplus of a margin growing linearly   0
@@ -18,6 +20,9 @@ first fast fall that ends on the plateau (other than by its share of the whole f
 
 A curve with a gap of at least `LEAST_GAP` = 0.15 has a phase change. That spares a start from rest,
 as when one product of two factors grows, and counts a plateau a quarter as long as the fall.
+
+Noise makes gaps: after averaging (`window`), its standard deviation should be under 0.3 % of the
+whole fall; it then adds 0.1 at most.
 """
 
 from __future__ import annotations
@@ -32,6 +37,10 @@ from jaxtyping import Float64, Int64
 
 from coopetition_interp.analysis.rises import find_rise
 
+LEAST_SHARE = 0.1
+"""Chords that start when less than this share of the whole fall is left are not looked at: wiggles
+of a loss that has all but arrived are no phase changes."""
+
 LEAST_GAP = 0.15
 """Convexity gap from which on a loss curve has a phase change (see the module)."""
 
@@ -43,9 +52,9 @@ class LossShape:
     Attributes:
         kind: "phase change", "exponential" (no phase change), or "no fall".
         convexity_gap: See the module; NaN if there is no fall.
-        plateau_end: Where the curve stands highest above its convex hull: from there it falls
-            faster than the hull's chord. NaN unless there is a phase change.
-        fall_start: Where a tenth of the fall after the plateau is done, NaN likewise.
+        plateau_end: Where the curve stands highest above the chord; from there it falls faster than
+            the chord. NaN unless there is a phase change.
+        fall_start: Where a tenth of what was left to fall at the chord's start is done, or NaN.
         fall_middle: Half of it.
         fall_end: Nine tenths of it.
     """
@@ -75,8 +84,8 @@ def loss_shape(
     Args:
         x: Sequences seen, or steps; increasing, evenly spaced or not.
         loss: The loss there.
-        window: Points in a running mean, odd; 1 for none. Noise adds about its own spread, peak to
-            peak over the fall, to the gap, so average noisy training losses first.
+        window: Points in a running mean, odd; 1 for none. Choose it for the noise (see the module),
+            and well under the points in a phase change.
         least_fall: A curve that falls by less from its first value is "no fall".
         least_gap: Convexity gap that makes a phase change.
 
@@ -97,18 +106,23 @@ def loss_shape(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")
     smooth = _running_mean(loss, window)
-    fall = smooth[0] - smooth.min()
+    fall = float(smooth[0] - smooth.min())
     if fall <= max(least_fall, 0.0):
         return LossShape("no fall", float("nan"))
+    lowest = int(np.argmin(smooth))
+    x, smooth = x[: lowest + 1], smooth[: lowest + 1]  # a loss that rises later has still fallen
     hull = _lower_convex_hull(x, smooth)
     heights = smooth - np.interp(x, x[hull], smooth[hull])
-    knee = int(np.argmax(heights))
-    gap = float(heights[knee] / fall)
-    if gap < least_gap:
-        return LossShape("exponential", gap)
-    plateau = int(hull[hull <= knee][-1])  # where the chord over the knee starts
+    # The vertex where the chord under each point starts, and what is left to fall from there.
+    chord = hull[np.searchsorted(hull, np.arange(len(x)), side="right") - 1]
+    left_to_fall = smooth[chord] - smooth[-1]
+    counts = left_to_fall >= LEAST_SHARE * fall
+    gaps = np.divide(heights, left_to_fall, out=np.zeros_like(heights), where=counts)
+    knee = int(np.argmax(gaps))
+    gap = float(gaps[knee])
+    plateau = int(chord[knee])
     drop = find_rise(x[plateau:], smooth[plateau:], baseline=float(smooth[plateau]), falling=True)
-    if drop is None:  # the curve rises after all: its lowest point is where the chord starts
+    if gap < least_gap or drop is None:
         return LossShape("exponential", gap)
     return LossShape("phase change", gap, float(x[knee]), drop.start, drop.middle, drop.end)
 

@@ -1,0 +1,99 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.func import vmap
+
+from coopetition_interp.analysis.ablation import layer_to_output_ablation, layer_to_output_cut
+from coopetition_interp.analysis.attention_strengths import (
+    head_strengths,
+    induction_strength,
+)
+from coopetition_interp.analysis.checkpoints import (
+    checkpoint_models,
+    metrics_over_checkpoints,
+    over_checkpoints,
+    strengths_over_checkpoints,
+)
+from coopetition_interp.evaluation import evaluate
+from coopetition_interp.interventions import AblateHeads, GraftIn, PreviousTokenHeads, run_clamped
+from coopetition_interp.training.run_directory import RunError
+
+
+@pytest.fixture(scope="module")
+def sequences(short_run):
+    return short_run.evaluation_sequences["train"][:300]
+
+
+def test_each_checkpoint_is_measured_with_its_own_weights(short_run, sequences):
+    found = over_checkpoints(short_run, sequences, induction_strength)
+    expected = []
+    for seen in short_run.checkpoints:
+        table = induction_strength(short_run.model(seen), sequences)
+        expected.append(table.assign(sequences_seen=seen))
+    pd.testing.assert_frame_equal(
+        found, pd.concat(expected, ignore_index=True)[found.columns.tolist()]
+    )
+    assert found.groupby("sequences_seen").strength.mean().nunique() == len(short_run.checkpoints)
+
+
+@pytest.mark.parametrize(
+    "clamps",
+    [(), (AblateHeads([(1, 0)]),), (PreviousTokenHeads([(0, 1)]),)],
+    ids=["plain", "ablated", "previous token"],
+)
+def test_metrics_are_those_of_all_checkpoints_stacked(short_run, sequences, clamps):
+    found = metrics_over_checkpoints(short_run, sequences, clamps)
+    weights = [short_run.weights(seen) for seen in short_run.checkpoints]
+    stacked = {name: torch.stack([each[name] for each in weights]) for name in weights[0]}
+    model = short_run.model("first")
+    with torch.no_grad():
+        logits = vmap(lambda w: run_clamped(model, sequences, clamps, parameters=w))(stacked)
+    loss = [torch.nn.functional.cross_entropy(each, sequences.right_labels) for each in logits]
+    np.testing.assert_allclose(found.loss, torch.stack(loss), rtol=0, atol=1e-6)
+    accuracy = (logits.argmax(-1) == sequences.right_labels).float().mean(1)
+    np.testing.assert_allclose(found.accuracy, accuracy, rtol=0, atol=1e-6)
+    assert found.sequences_seen.tolist() == short_run.checkpoints
+
+
+def test_strengths_under_clamps(short_run, sequences):
+    last = short_run.checkpoints[-1]
+    clamps = [PreviousTokenHeads([(0, 1)], strength=0.25)]
+    table = strengths_over_checkpoints(short_run, sequences, clamps, checkpoints=[last])
+    expected = head_strengths(short_run.model(last), sequences, clamps)
+    pd.testing.assert_frame_equal(table.drop(columns="sequences_seen"), expected)
+    held = table[(table.layer == 0) & (table["head"] == 1)]
+    assert held.previous_token_strength.item() == pytest.approx(0.25)
+
+
+def test_an_ablation_as_a_progress_measure(short_run, sequences):
+    by_table = over_checkpoints(short_run, sequences, layer_to_output_ablation)
+    cut = layer_to_output_cut(short_run.model("first"), 0)
+    by_clamps = metrics_over_checkpoints(short_run, sequences, cut)
+    np.testing.assert_allclose(by_table.loss, by_clamps.loss, atol=1e-6)
+
+
+def test_evaluators_go_through_as_they_are(short_run):
+    chosen = {name: each[:50] for name, each in short_run.evaluation_sequences.items()}
+    table = over_checkpoints(short_run, chosen, evaluate, short_run.checkpoints[:2])
+    assert table.evaluator.tolist() == list(chosen) * 2
+
+
+def test_a_graft_fixes_what_checkpoints_share(short_run, sequences):
+    donor = str(short_run.checkpoint_path("last"))
+    last_layer = short_run.config.model.n_layers - 1
+    table = metrics_over_checkpoints(short_run, sequences, [GraftIn(donor, last_layer)])
+    # Only the final LayerNorm and the unembedding still differ between checkpoints.
+    plain = metrics_over_checkpoints(short_run, sequences)
+    assert table.loss.iloc[-1] == pytest.approx(plain.loss.iloc[-1], abs=1e-6)
+    assert table.loss.iloc[0] != pytest.approx(plain.loss.iloc[0], abs=1e-6)
+
+
+def test_a_checkpoint_that_is_not_there_is_an_error_before_any_work(short_run, sequences):
+    def measure(model, sequences):
+        raise AssertionError("nothing should be measured")
+
+    missing = short_run.checkpoints[-1] + 1
+    with pytest.raises(RunError, match=f"no checkpoint at {missing}.*nearest"):
+        over_checkpoints(short_run, sequences, measure, [short_run.checkpoints[0], missing])
+    assert list(checkpoint_models(short_run, [])) == []
