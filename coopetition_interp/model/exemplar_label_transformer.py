@@ -174,7 +174,7 @@ class ExemplarLabelTransformer(HookedTransformer):
         loss_per_token: bool = False,
         start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
-        right_labels: Int[Tensor, batch] | None = None,
+        right_labels: Int[Tensor, " batch"] | None = None,
     ) -> Any:
         """Runs the model.
 

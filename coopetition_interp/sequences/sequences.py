@@ -89,7 +89,7 @@ class Sequences:
         return list(range(0, 2 * self.n_pairs + 1, 2))
 
     @property
-    def right_labels(self) -> Int[Tensor, "batch"]:
+    def right_labels(self) -> Int[Tensor, " batch"]:
         """The label to be predicted at the query."""
         return self.labels[:, -1]
 
@@ -101,7 +101,7 @@ class Sequences:
     def __len__(self) -> int:
         return self.exemplars.shape[0]
 
-    def __getitem__(self, which: slice | Int[Tensor, "chosen"] | Tensor) -> Sequences:
+    def __getitem__(self, which: slice | Int[Tensor, " chosen"] | Tensor) -> Sequences:
         """The chosen sequences, as `Sequences` (a slice, index tensor or boolean mask)."""
         if isinstance(which, int):
             raise TypeError(f"index Sequences by a slice or a tensor, e.g. [{which}:{which + 1}]")

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -56,6 +56,7 @@ class PlannedRun:
         return config.replace(name=self.name)
 
 
+@runtime_checkable
 class Job(Protocol):
     """A submitted piece of work, as `concurrent.futures` and submitit have it."""
 
@@ -66,6 +67,7 @@ class Job(Protocol):
         """What it returned; raises what it raised."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Anything that jobs can be submitted to."""
 

@@ -32,7 +32,7 @@ class _QueryCrossEntropy(torch.autograd.Function):
 
 
 def query_cross_entropy(
-    query_logits: Float[Tensor, "batch n_labels"], right_labels: Int[Tensor, batch]
+    query_logits: Float[Tensor, "batch n_labels"], right_labels: Int[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of the right labels (equal to `F.cross_entropy` up to rounding)."""
     return _QueryCrossEntropy.apply(query_logits, right_labels)

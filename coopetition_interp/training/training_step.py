@@ -163,7 +163,8 @@ class TrainingStep:
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
         *state, scales, exemplars, labels, roles = inputs
-        (packed, *large) = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
+        groups = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
+        packed, large = groups[0], groups[1:]
         weights = _unpack(packed[0], self._shapes[: self.state.n_packed])
         weights += [group[0] for group in large]
         leaves = [weight.detach().requires_grad_() for weight in weights]
@@ -174,13 +175,13 @@ class TrainingStep:
             loss = query_cross_entropy(logits, sequences.right_labels)
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
-            gradients = [
+            with_penalty = [
                 g + 2 * self.optimizer.l2 * p if self.optimizer.penalises(name) else g
                 for g, p, name in zip(gradients, weights, self.state.names, strict=True)
             ]
-            joined = torch.cat([g.reshape(-1) for g in gradients[: self.state.n_packed]])
+            joined = torch.cat([g.reshape(-1) for g in with_penalty[: self.state.n_packed]])
             self._adam(packed, joined, scales)
-            for group, gradient in zip(large, gradients[self.state.n_packed :], strict=True):
+            for group, gradient in zip(large, with_penalty[self.state.n_packed :], strict=True):
                 self._adam(group, gradient, scales)
         return (loss.detach(),)
 

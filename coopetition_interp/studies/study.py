@@ -1,0 +1,186 @@
+"""A study: the runs of one sweep by name, and the tables made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.sweeps.sweep import state_of
+from coopetition_interp.training import Run, RunConfig, load_run
+
+SIGNIFICANT_DIGITS = 6
+"""Digits that stored tables and metrics keep."""
+
+
+class StudyError(RuntimeError):
+    """A study's directory cannot give what is asked of it."""
+
+
+class MissingRunsError(StudyError):
+    """Runs that something is made from are not there, or not finished.
+
+    Args:
+        path: The study's directory.
+        names: The runs.
+        needed_for: What needs them.
+    """
+
+    def __init__(self, path: Path, names: Iterable[str], needed_for: str):
+        self.names = list(names)
+        super().__init__(
+            f"{needed_for} needs runs that are not finished in {path}: {', '.join(self.names)}. "
+            f"Make them by `coopetition-interp sweep induction-heads --out {path} --workers 2`"
+        )
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A table that a study keeps.
+
+    Attributes:
+        name: Its file, without the suffix.
+        runs: Names of the finished runs it is made from; a table of whatever runs there are, such
+            as one over seeds, gives those.
+        compute: Makes it from them.
+    """
+
+    name: str
+    runs: Callable[[Study], list[str]]
+    compute: Callable[[Study], pd.DataFrame]
+
+
+class Study:
+    """Runs of a sweep, or a packed copy of them. Reads only, but for `tables/`.
+
+    Args:
+        path: A sweep's directory, or what `pack_study` wrote.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def packed(self) -> bool:
+        """Whether this is a packed copy, whose tables are read and never computed."""
+        return self._index_path.is_file()
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the finished runs, sorted."""
+        if self.packed:
+            return sorted(self._index)
+        found = (file.parent for file in self.path.rglob("status.json"))
+        return sorted(p.relative_to(self.path).as_posix() for p in found if _finished(p))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of the named runs that are not there, or not finished."""
+        if self.packed:
+            return [name for name in names if name not in self._index]
+        return [name for name in names if not _finished(self.path / name)]
+
+    def require(self, names: Iterable[str], needed_for: str) -> None:
+        """Refuses to go on without the named runs.
+
+        Raises:
+            MissingRunsError: Naming all that are missing.
+        """
+        missing = self.missing(names)
+        if missing:
+            raise MissingRunsError(self.path, missing, needed_for)
+
+    def run(self, name: str) -> Run:
+        """A finished run with its weights; a packed study has those of some runs only.
+
+        Raises:
+            MissingRunsError: It is not there.
+        """
+        if not _finished(self.path / name):
+            raise MissingRunsError(self.path, [name], f"reading the weights of {name}")
+        return load_run(self.path / name)
+
+    def config(self, name: str) -> RunConfig:
+        """What a finished run ran.
+
+        Raises:
+            MissingRunsError: It is not there.
+        """
+        if not self.packed:
+            return self.run(name).config
+        self.require([name], f"reading the config of {name}")
+        return RunConfig.from_dict(self._index[name]["config"])
+
+    def metrics(self, name: str) -> pd.DataFrame:
+        """A finished run's metrics, a row per moment and evaluator.
+
+        Raises:
+            MissingRunsError: It is not there.
+        """
+        if not self.packed:
+            return self.run(name).metrics
+        self.require([name], f"reading the metrics of {name}")
+        of_run = self._all_metrics[self._all_metrics["run"] == name]
+        return of_run.drop(columns="run").reset_index(drop=True)
+
+    def table(self, table: StudyTable) -> pd.DataFrame:
+        """A table of the study, computed only if it is not kept or a run it is made from is newer.
+
+        It always comes from the file, so a packed study gives exactly the same.
+
+        Raises:
+            MissingRunsError: A run it is made from is missing.
+            StudyError: The study is packed and was packed without it.
+        """
+        file = self.table_path(table)
+        if self.packed:
+            if not file.is_file():
+                raise StudyError(
+                    f"{self.path} was packed without {file.relative_to(self.path)}: make the whole "
+                    "sweep by `coopetition-interp sweep induction-heads --out DIR --workers 2`, "
+                    "then draw from DIR"
+                )
+        else:
+            names = table.runs(self)
+            self.require(names, f"the table {table.name}")
+            made = file.stat().st_mtime_ns if file.is_file() else 0
+            if made <= max(self._status_path(n).stat().st_mtime_ns for n in names):
+                write_table(table.compute(self), file)
+        return pd.read_csv(file, float_precision="round_trip")
+
+    def table_path(self, table: StudyTable) -> Path:
+        """Where a table is kept."""
+        return self.path / "tables" / f"{table.name}.csv"
+
+    @property
+    def _index_path(self) -> Path:
+        return self.path / "study.json"
+
+    @cached_property
+    def _index(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._index_path.read_text(encoding="utf-8"))["runs"]
+        except (json.JSONDecodeError, KeyError) as error:
+            raise StudyError(f"{self._index_path} is damaged: pack the study again") from error
+
+    @cached_property
+    def _all_metrics(self) -> pd.DataFrame:
+        return pd.read_csv(self.path / "metrics.csv", float_precision="round_trip")
+
+    def _status_path(self, name: str) -> Path:
+        return self.path / name / "status.json"
+
+
+def write_table(table: pd.DataFrame, file: Path) -> None:
+    """Writes a table with `SIGNIFICANT_DIGITS` of its numbers, whole or not at all."""
+    with atomic_file(file) as temporary:
+        table.to_csv(temporary, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g")
+
+
+def _finished(path: Path) -> bool:
+    return state_of(path) == "finished"
