@@ -12,7 +12,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from coopetition_interp.analysis.phase_change import LossShape, loss_shape
+from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.studies.induction_heads_of import strongest_heads
 from coopetition_interp.studies.study import Study, StudyTable
@@ -29,10 +29,10 @@ LOG_2 = float(np.log(2))
 """The plateau: the loss of guessing between the two labels in context."""
 
 LEARNED_BELOW = 0.4 * LOG_2
-"""The thesis's mark of a solved task (Figure C.6): its learning time is when the loss gets there."""
+"""The thesis calls a task learned when the loss gets there (Figure C.6): the learning time."""
 
-PLATEAU_MARGIN = 1.1
-"""Times log 2: from there on the loss is about its plateau, or below it."""
+CURVE_COLUMNS = ("sequences_seen", "loss", "accuracy", "p_right_in_context", "training_loss")
+"""What is kept of a run's evaluations, besides which evaluator they are of."""
 
 SHAPE_COLUMNS = ("kind", "convexity_gap", "plateau_end", "fall_start", "fall_middle", "fall_end")
 
@@ -45,9 +45,8 @@ def curves_table(name: str, of: Callable[[Study], Mapping[str, str]]) -> StudyTa
         of: Names of runs, by the name of the curve.
 
     Returns:
-        A table with columns `curve`, `run`, `heads` (active in layer 1), `sequences_seen`, `loss`,
-        `accuracy` (of the evaluator "train") and `training_loss` (mean over the batches since the
-        row before).
+        A table with columns `curve`, `run`, `heads` (active in layer 1) and `CURVE_COLUMNS`, of the
+        evaluator "train"; `training_loss` is the mean over the batches since the row before.
     """
 
     def runs(study: Study) -> list[str]:
@@ -67,9 +66,9 @@ def curves_table(name: str, of: Callable[[Study], Mapping[str, str]]) -> StudyTa
 
 
 def training_curve(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the evaluator "train": `sequences_seen`, losses and accuracy."""
+    """The rows of the evaluator "train", with `CURVE_COLUMNS`."""
     rows = metrics[metrics["evaluator"] == "train"]
-    return rows[["sequences_seen", "loss", "accuracy", "training_loss"]].reset_index(drop=True)
+    return rows[list(CURVE_COLUMNS)].reset_index(drop=True)
 
 
 def active_heads(config: RunConfig) -> list[int]:
@@ -105,31 +104,22 @@ def learning_time(sequences_seen: np.ndarray, loss: np.ndarray) -> float:
     return float(seen[first - 1] + share * (seen[first] - seen[first - 1]))
 
 
-def loss_shape_from_plateau(sequences_seen: np.ndarray, loss: np.ndarray) -> LossShape:
-    """`loss_shape` of a whole loss curve and of its part from the plateau on: the larger gap.
-
-    Of an untrained model's loss of 2, two thirds are lost within the first evaluations, on the way
-    to log 2. A fall from there is a phase change also where it is small beside that one, so the
-    shape is looked for once more from the first loss of at most `PLATEAU_MARGIN` * log 2 on.
-    """
-    seen, loss = np.asarray(sequences_seen, dtype=float), np.asarray(loss, dtype=float)
-    shapes = [loss_shape(seen, loss)]
-    low = np.flatnonzero(loss <= PLATEAU_MARGIN * LOG_2)
-    if len(low) and len(loss) - low[0] >= 3:
-        shapes.append(loss_shape(seen[low[0] :], loss[low[0] :]))
-    return max(shapes, key=lambda shape: np.nan_to_num(shape.convexity_gap, nan=-1.0))
-
-
 def curve_shapes(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How each curve falls, and when.
+    """How each loss falls, and when, by the measure of `analysis.phase_change`.
+
+    The measure is also taken of the choice between the two labels in context: of the probability
+    that is not given to the right one. The loss is still falling towards log 2, as the network
+    learns which labels are in context at all, when that choice stands on its plateau; in the loss a
+    short plateau is hidden by this.
 
     Args:
-        curves: Tables by name, with `sequences_seen`, `loss` and `accuracy`.
+        curves: Tables by name, with `sequences_seen`, `loss`, `accuracy` and `p_right_in_context`.
 
     Returns:
-        Columns `curve`, `kind`, `convexity_gap`, `plateau_end`, `fall_start`, `fall_middle`,
-        `fall_end`, `duration` (of the fall, from a tenth to nine tenths; these in sequences seen,
-        NaN unless there is a phase change), `learning_time`, `last_loss`, `last_accuracy`.
+        Columns `curve`; of the loss: `kind`, `convexity_gap`, `plateau_end`, `fall_start`,
+        `fall_middle`, `fall_end`, `duration` (of the fall, from a tenth to nine tenths; these in
+        sequences seen, NaN unless there is a phase change), `learning_time`, `last_loss`; of the
+        choice in context: `choice_kind`, `choice_gap`; `last_accuracy`.
 
     Raises:
         ValueError: See `loss_shape`.
@@ -137,7 +127,8 @@ def curve_shapes(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for name, curve in curves.items():
         seen, loss = curve["sequences_seen"].to_numpy(), curve["loss"].to_numpy()
-        shape = loss_shape_from_plateau(seen, loss)
+        shape = loss_shape(seen, loss)
+        choice = loss_shape(seen, 1 - curve["p_right_in_context"].to_numpy())
         fields = asdict(shape)
         rows.append(
             {
@@ -146,6 +137,8 @@ def curve_shapes(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 "duration": shape.duration,
                 "learning_time": learning_time(seen, loss),
                 "last_loss": float(loss[-1]),
+                "choice_kind": choice.kind,
+                "choice_gap": choice.convexity_gap,
                 "last_accuracy": float(curve["accuracy"].iloc[-1]),
             }
         )
@@ -163,8 +156,7 @@ def _single(head: int) -> str:
 
 
 def _emergence(study: Study) -> pd.DataFrame:
-    columns = ["sequences_seen", "evaluator", "loss", "accuracy", "training_loss"]
-    return study.metrics("main")[columns]
+    return study.metrics("main")[["evaluator", *CURVE_COLUMNS]]
 
 
 def _single_heads(study: Study) -> dict[str, str]:
@@ -204,7 +196,12 @@ def _scaling(study: Study) -> dict[str, str]:
     return {name: f"scaling/{name}" for name in names}
 
 
+def _emergence_shape(study: Study) -> pd.DataFrame:
+    return curve_shapes({"main": training_curve(study.table(EMERGENCE))})
+
+
 EMERGENCE = StudyTable("fig4_3_losses", lambda study: ["main"], _emergence)
+EMERGENCE_SHAPE = StudyTable("fig4_3_shape", lambda study: ["main"], _emergence_shape)
 SINGLE_HEADS = curves_table("fig4_5_single_heads", _single_heads)
 SINGLE_HEAD_SHAPES = _shapes_of("fig4_5_single_heads_shapes", SINGLE_HEADS)
 CLAMPS = curves_table("fig4_6b_clamps", _clamps)
@@ -220,6 +217,7 @@ PREVIOUS_TOKEN_SHAPES = _shapes_of("figC_5_previous_token_shapes", PREVIOUS_TOKE
 
 CURVE_TABLES = (
     EMERGENCE,
+    EMERGENCE_SHAPE,
     SINGLE_HEADS,
     SINGLE_HEAD_SHAPES,
     CLAMPS,

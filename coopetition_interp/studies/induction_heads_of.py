@@ -27,7 +27,7 @@ def strongest_heads(study: Study) -> list[int]:
 
 
 def previous_token_heads(study: Study) -> list[int]:
-    """Heads of layer 0 with a strength of at least `PREVIOUS_TOKEN_LEAST`; at least the strongest."""
+    """Heads of layer 0 of strength `PREVIOUS_TOKEN_LEAST` or more, at least the strongest one."""
     table = _by_strength(study, 0, "previous_token_strength")
     n_heads = max(1, int((table["previous_token_strength"] >= PREVIOUS_TOKEN_LEAST).sum()))
     return table["head"].tolist()[:n_heads]

@@ -148,7 +148,8 @@ def _progress_measures(study: Study) -> pd.DataFrame:
         table = metrics_over_checkpoints(
             alone, sequences, clamps, spread_checkpoints(alone, N_CHECKPOINTS), compile=False
         )
-        tables.append(table[["sequences_seen", "loss", "accuracy"]].assign(curve=steps))
+        columns = ["sequences_seen", "loss", "accuracy", "p_right_in_context"]
+        tables.append(table[columns].assign(curve=steps))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -261,7 +262,8 @@ def _attention_patterns(study: Study) -> pd.DataFrame:
         tables.append(table[table["column"] <= table["row"]])
     table = pd.concat(tables, ignore_index=True)
     texts = [token_texts(sequences, place) for place in range(len(sequences))]
-    table.insert(5, "token", [texts[s][c] for s, c in zip(table.sequence, table.column, strict=True)])
+    places = zip(table["sequence"], table["column"], strict=True)
+    table.insert(5, "token", [texts[sequence][column] for sequence, column in places])
     table["right_label"] = sequences.right_labels.numpy()[table["sequence"]]
     return table
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.studies.induction_curves import (
+    CURVE_COLUMNS,
     CURVE_TABLES,
-    loss_shape_from_plateau,
     training_curve,
 )
 from coopetition_interp.studies.induction_weights import WEIGHT_TABLES
@@ -32,7 +33,7 @@ from coopetition_interp.training.run_directory import RunDirectory
 TABLES: tuple[StudyTable, ...] = (*WEIGHT_TABLES, *CURVE_TABLES)
 """Everything that the figures are drawn from."""
 
-METRICS_KEPT = ("sequences_seen", "evaluator", "loss", "accuracy", "training_loss")
+METRICS_KEPT = ("evaluator", *CURVE_COLUMNS)
 
 
 def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> list[str]:
@@ -88,7 +89,8 @@ def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> li
 def main_moments(main: Run) -> list[int]:
     """Checkpoints of the main run that tell its story: start, plateau's end, fall, end."""
     curve = training_curve(main.metrics)
-    shape = loss_shape_from_plateau(curve["sequences_seen"].to_numpy(), curve["loss"].to_numpy())
+    wrong = 1 - curve["p_right_in_context"].to_numpy()
+    shape = loss_shape(curve["sequences_seen"].to_numpy(), wrong)
     marks = (shape.fall_start, shape.plateau_end, shape.fall_middle, shape.fall_end)
     moments = [0.0, *(mark for mark in marks if np.isfinite(mark)), float(main.checkpoints[-1])]
     return sorted({main.nearest_checkpoint(moment) for moment in moments})
