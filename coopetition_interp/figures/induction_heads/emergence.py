@@ -160,7 +160,7 @@ def layer_ablations(study: Study) -> StudyFigure:
     )
     by_layer = {int(str(layer)): rows for layer, rows in table.groupby("cut_layer")}
     first, second = by_layer[0], by_layer[1]
-    peak = first.loc[first["loss_change"].idxmax()]
+    peak = first.iloc[int(first["loss_change"].argmax())]
     end_0, end_1 = first.iloc[-1], second.iloc[-1]
     middle = second.iloc[(second["sequences_seen"] - peak["sequences_seen"]).abs().argmin()]
     numbers = [
