@@ -37,13 +37,13 @@ def laptop() -> RunConfig:
     """Minutes on two cores: 12,800 Gaussian classes, on which in-context learning is transient."""
     return RunConfig(
         name="laptop",
-        features=GaussianFeatures(within_class_sd=0.6),
+        features=GaussianFeatures(within_class_sd=0.85),
         classes=ClassesConfig(n_train=12_800),
         optimizer=OptimizerConfig(learning_rate=3e-4),
-        n_sequences=2_500_000,
+        n_sequences=2_000_000,
         evaluators=standard_evaluators() + held_out_evaluators(),
-        evaluate_at=Schedule(every=50_000, log_spaced=30, log_from=10_000),
-        checkpoint_at=Schedule(every=200_000, log_spaced=20, log_from=50_000),
+        evaluate_at=Schedule(every=50_000, log_spaced=20, log_from=10_000),
+        checkpoint_at=Schedule(every=100_000, log_spaced=20, log_from=50_000),
     )
 
 

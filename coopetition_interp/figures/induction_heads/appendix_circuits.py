@@ -112,8 +112,8 @@ def connectivity(study: Study) -> StudyFigure:
     matches = _matrix(table, "all but one", "values", "accuracy")
     copies = _matrix(table, "all but one", "patterns", "accuracy")
     row, column = np.unravel_index(matches.to_numpy().argmax(), matches.shape)
-    best = int(matches.index[row]), int(matches.columns[column])
-    copier = int(copies.index[copies[strongest].argmax()])
+    best = int(matches.index[int(row)]), int(matches.columns[int(column)])
+    copier = int(copies.index[int(copies[strongest].argmax())])
     scores = {
         reads: composition[composition["composition"] == reads]
         .set_index(["from_head", "to_head"])["score"]

@@ -63,7 +63,7 @@ def emergence(study: Study) -> StudyFigure:
     figure.update_yaxes(title_text="attention to the right label minus the other", col=2)
     figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1}, col=1)
     figure.update_layout(
-        title="Figure 4.3: induction heads emerge", template=TEMPLATE, width=1200, height=480
+        title="Figure 4.3: induction heads emerge", template=TEMPLATE, width=1200, height=540
     )
 
     train = curves["train"]

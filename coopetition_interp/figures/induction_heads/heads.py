@@ -58,7 +58,7 @@ def heatmaps(
         rows=rows,
         cols=columns,
         subplot_titles=list(panels),
-        horizontal_spacing=0.09,
+        horizontal_spacing=0.06,
         vertical_spacing=0.14,
     )
     for place, (name, matrix) in enumerate(panels.items()):
@@ -74,12 +74,7 @@ def heatmaps(
             text=np.round(matrix.to_numpy(), 2),
             texttemplate="%{text}",
             textfont={"size": 9},
-            colorbar={
-                "len": 0.85 / rows,
-                "y": 1 - (row - 0.5) / rows,
-                "x": col / columns - 0.055,
-                "thickness": 8,
-            },
+            showscale=False,
             hovertemplate="layer 0 head %{y}, layer 1 head %{x}: %{z:.3f}<extra></extra>",
             row=row,
             col=col,
@@ -132,7 +127,7 @@ def perfected_and_mistakes(
             row=1,
             col=1,
         )
-    opacities = strengths.clip(lower=0.15, upper=1.0)
+    opacities = strengths.clip(lower=0.35, upper=1.0)
     for head, rates in mistakes.groupby("head"):
         style = head_style(int(str(head)))
         for col, values in (

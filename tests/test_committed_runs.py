@@ -1,0 +1,58 @@
+"""The runs under checkpoints/ load, and their weights give the metrics that are saved with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coopetition_interp.analysis.landmarks import landmarks
+from coopetition_interp.evaluation import evaluate
+from coopetition_interp.training import load_run, preset
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_run(CHECKPOINTS / "tiny")
+
+
+def test_tiny_is_the_preset(tiny):
+    assert tiny.config == preset("tiny")
+    assert tiny.checkpoints == list(range(0, 32_001, 3_200))
+
+
+def test_every_checkpoint_of_tiny_gives_its_metrics(tiny):
+    for seen in tiny.checkpoints:
+        scores = evaluate(tiny.model(seen), tiny.evaluation_sequences).set_index("evaluator")
+        saved = tiny.metrics.query(f"sequences_seen == {seen}").set_index("evaluator")
+        np.testing.assert_allclose(scores.loss, saved.loss[scores.index], rtol=1e-4)
+
+
+def test_tiny_starts_from_the_initialisation_of_its_seed(tiny):
+    fresh = tiny.config.model.build(tiny.resolved["d_feature"], tiny.resolved["n_labels"], 2)
+    for name, weight in tiny.weights("first").items():
+        assert torch.equal(weight, fresh.get_parameter(name))
+
+
+@pytest.mark.parametrize("name", ["laptop", "omniglot"])
+def test_in_context_learning_emerges_and_gives_way(name):
+    run = load_run(CHECKPOINTS / name)
+    assert run.config.with_overrides([]) == run.config
+    found = landmarks(run.metrics)
+    assert found.flip_peak.value > 0.7
+    assert found.flip_peak.sequences_seen < found.crossing < found.sequences_seen
+    assert found.final["flip"] < 0.5
+    assert found.icl_peak.value > 0.85
+    assert len(run.checkpoints) == 4
+
+
+def test_laptops_last_weights_give_its_last_metrics():
+    run = load_run(CHECKPOINTS / "laptop")
+    sequences = {name: run.evaluation_sequences[name][:1000] for name in ("icl", "flip", "ciwl")}
+    scores = evaluate(run.model("last"), sequences).set_index("evaluator").in_context_accuracy
+    last = run.metrics[run.metrics.sequences_seen == run.checkpoints[-1]].set_index("evaluator")
+    # A fifth of the sequences: four standard errors of a difference of accuracies.
+    for name in sequences:
+        assert abs(scores[name] - last.in_context_accuracy[name]) < 0.06
