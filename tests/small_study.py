@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from coopetition_interp.data import GaussianFeatures
 from coopetition_interp.sequences import induction_evaluators
-from coopetition_interp.studies import Study, induction_weights
+from coopetition_interp.studies import Study, induction_weights, pack_study
 from coopetition_interp.sweeps import induction_heads_plan
 from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
@@ -78,7 +79,9 @@ def make_small_study(path: Path) -> Study:
             directory.write_metrics(made_up_metrics(name))
             directory.write_status("finished", config.n_sequences)
         if name.startswith("single-head/") or name.endswith("/main"):
-            shutil.copytree(main.path / "checkpoints", path / name / "checkpoints", copy_function=os.link)
+            shutil.copytree(
+                main.path / "checkpoints", path / name / "checkpoints", copy_function=os.link
+            )
         runs[name] = load_run(path / name)
     return Study(path)
 
@@ -99,3 +102,19 @@ def count_few_sequences(patch: pytest.MonkeyPatch) -> None:
     """Makes tables of few sequences."""
     for name, few in {"N_PROGRESS": 64, "N_ABLATION": 64, "N_MISTAKES": 200, "N_SHOWN": 2}.items():
         patch.setattr(induction_weights, name, few)
+
+
+@cache
+def small_study(folder: Path) -> Study:
+    """The small study, made once in a session's folder."""
+    return make_small_study(folder / "small-study" / "sweep")
+
+
+@cache
+def packed_small_study(folder: Path) -> Study:
+    """Its packed copy, with every table, likewise."""
+    out = folder / "small-study-packed" / "copy"
+    with pytest.MonkeyPatch.context() as patch:
+        count_few_sequences(patch)
+        assert pack_study(small_study(folder), out) == []
+    return Study(out)

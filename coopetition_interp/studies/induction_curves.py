@@ -105,21 +105,21 @@ def learning_time(sequences_seen: np.ndarray, loss: np.ndarray) -> float:
 
 
 def curve_shapes(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How each loss falls, and when, by the measure of `analysis.phase_change`.
+    """Whether each curve has a phase change, by the measure of `analysis.phase_change`, and when.
 
-    The measure is also taken of the choice between the two labels in context: of the probability
-    that is not given to the right one. The loss is still falling towards log 2, as the network
-    learns which labels are in context at all, when that choice stands on its plateau; in the loss a
-    short plateau is hidden by this.
+    What decides is the choice between the two labels in context: the probability, of those two,
+    that is not given to the right one. The loss also falls while the network learns which labels
+    are in context at all: exponentially, from over 2 to log 2, by which a circuit that starts to
+    form meanwhile is hidden. The measure of the loss is given besides.
 
     Args:
         curves: Tables by name, with `sequences_seen`, `loss`, `accuracy` and `p_right_in_context`.
 
     Returns:
-        Columns `curve`; of the loss: `kind`, `convexity_gap`, `plateau_end`, `fall_start`,
-        `fall_middle`, `fall_end`, `duration` (of the fall, from a tenth to nine tenths; these in
-        sequences seen, NaN unless there is a phase change), `learning_time`, `last_loss`; of the
-        choice in context: `choice_kind`, `choice_gap`; `last_accuracy`.
+        Columns `curve`; of the choice in context: `kind`, `convexity_gap`, `plateau_end`,
+        `fall_start`, `fall_middle`, `fall_end`, `duration` (of the fall, from a tenth to nine
+        tenths; these in sequences seen, NaN unless there is a phase change); of the loss:
+        `loss_kind`, `loss_gap`, `learning_time`, `last_loss`; `last_accuracy`.
 
     Raises:
         ValueError: See `loss_shape`.
@@ -127,18 +127,18 @@ def curve_shapes(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for name, curve in curves.items():
         seen, loss = curve["sequences_seen"].to_numpy(), curve["loss"].to_numpy()
-        shape = loss_shape(seen, loss)
-        choice = loss_shape(seen, 1 - curve["p_right_in_context"].to_numpy())
+        shape = loss_shape(seen, 1 - curve["p_right_in_context"].to_numpy())
+        of_loss = loss_shape(seen, loss)
         fields = asdict(shape)
         rows.append(
             {
                 "curve": name,
                 **{column: fields[column] for column in SHAPE_COLUMNS},
                 "duration": shape.duration,
+                "loss_kind": of_loss.kind,
+                "loss_gap": of_loss.convexity_gap,
                 "learning_time": learning_time(seen, loss),
                 "last_loss": float(loss[-1]),
-                "choice_kind": choice.kind,
-                "choice_gap": choice.convexity_gap,
                 "last_accuracy": float(curve["accuracy"].iloc[-1]),
             }
         )

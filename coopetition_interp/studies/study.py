@@ -151,7 +151,7 @@ class Study:
             made = file.stat().st_mtime_ns if file.is_file() else 0
             if made <= max(self._status_path(n).stat().st_mtime_ns for n in names):
                 write_table(table.compute(self), file)
-        return pd.read_csv(file, float_precision="round_trip")
+        return pd.read_csv(file)
 
     def table_path(self, table: StudyTable) -> Path:
         """Where a table is kept."""
@@ -170,7 +170,7 @@ class Study:
 
     @cached_property
     def _all_metrics(self) -> pd.DataFrame:
-        return pd.read_csv(self.path / "metrics.csv", float_precision="round_trip")
+        return pd.read_csv(self.path / "metrics.csv")
 
     def _status_path(self, name: str) -> Path:
         return self.path / name / "status.json"

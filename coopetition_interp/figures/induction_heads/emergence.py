@@ -26,6 +26,7 @@ from coopetition_interp.studies.study import Study
 from .curves import LOG_2, add_curves, head_style
 from .heads import accuracy_against_strength
 from .study_figure import (
+    MEASURE,
     Check,
     StudyFigure,
     percent,
@@ -81,12 +82,7 @@ def emergence(study: Study) -> StudyFigure:
             f"{percent(plateau['accuracy'].mean())}, {thousands(plateau['sequences_seen'].min())} "
             f"to {thousands(plateau['sequences_seen'].max())} sequences",
         ),
-        ("shape of the loss", "phase change", shape_told(shape)),
-        (
-            "shape of the choice between the two labels in context",
-            "phase change",
-            f"{shape['choice_kind']} (gap {shape['choice_gap']:.2f})",
-        ),
+        ("shape of the curve", "phase change", shape_told(shape)),
         ("final accuracy, train", "99.99%", percent(last["train"]["accuracy"], 2)),
         *(
             (f"final accuracy, {name.replace('_', ' ')}", "high", percent(row["accuracy"]))
@@ -104,8 +100,8 @@ def emergence(study: Study) -> StudyFigure:
     unseen = {name: last[name]["accuracy"] for name in last if name != "train"}
     checks = [
         Check(
-            "the choice between the labels in context has a phase change",
-            shape["choice_kind"] == "phase change",
+            "it has a phase change",
+            shape["kind"] == "phase change",
         ),
         Check(
             "accuracy of 40 to 65% on the plateau",
@@ -119,9 +115,11 @@ def emergence(study: Study) -> StudyFigure:
         Check("the strongest head emerges first", bool(len(first)) and first.index[0] == strongest),
     ]
     remark = (
-        f"The convexity gap of the loss itself is {shape['convexity_gap']:.2f} (0.15 and more is a "
-        "phase change): it is still falling towards log 2 when the choice in context leaves its "
-        f"plateau. Held-out exemplars end at {percent(unseen.get('held_out_exemplars', 0))}."
+        f"Held-out exemplars end at {percent(unseen.get('held_out_exemplars', 0))}, their loss "
+        f"rising from {curves['held_out_exemplars']['loss'].min():.2f} to "
+        f"{last['held_out_exemplars']['loss']:.2f}. {MEASURE}"
+        if "held_out_exemplars" in unseen
+        else MEASURE
     )
     return study_figure(
         "Figure 4.3: emergence",

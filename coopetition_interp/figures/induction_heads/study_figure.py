@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import SupportsFloat
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from coopetition_interp.analysis.phase_change import LEAST_GAP
 from coopetition_interp.figures.page import NUMBERS_COLUMNS, FigureEntry, Verdict
+
+MEASURE = (
+    f"A phase change is a convexity gap of at least {LEAST_GAP}: how far a curve stands above its "
+    "lower convex hull, as a share of what is left to fall; an exponential has none. It is taken "
+    "of the probability, of the two labels in context, that is not given to the right one: the "
+    "loss also falls exponentially from over 2 to log 2 as the network learns which labels are in "
+    "context, which hides a circuit that starts to form meanwhile. The gap of the loss is given "
+    "besides."
+)
+"""What decides whether a curve has a phase change, in words."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Check:
     """
 
     rule: str
-    holds: bool
+    holds: bool | np.bool_
 
     def __str__(self) -> str:
         return f"{self.rule}: {'yes' if self.holds else 'NO'}"
@@ -87,14 +101,15 @@ def _told(checks: Iterable[Check]) -> str:
     return "Reproduced if all of these hold. " + "; ".join(map(str, checks)) + "."
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: SupportsFloat, digits: int = 1) -> str:
     """A share as a percentage in words."""
-    return f"{100 * share:.{digits}f}%"
+    return f"{100 * float(share):.{digits}f}%"
 
 
-def thousands(sequences_seen: float) -> str:
+def thousands(sequences_seen: SupportsFloat) -> str:
     """Sequences seen in words, such as "320k"; "not reached" for NaN."""
-    return "not reached" if pd.isna(sequences_seen) else f"{sequences_seen / 1e3:.0f}k"
+    seen = float(sequences_seen)
+    return "not reached" if math.isnan(seen) else f"{seen / 1e3:.0f}k"
 
 
 def rank_correlation(one: pd.Series, other: pd.Series) -> float:
@@ -104,7 +119,7 @@ def rank_correlation(one: pd.Series, other: pd.Series) -> float:
 
 def shape_told(row: pd.Series) -> str:
     """A row of a table of shapes in words."""
-    told = f"{row['kind']} (gap {row['convexity_gap']:.2f})"
+    told = f"{row['kind']} (gap {row['convexity_gap']:.2f}; of the loss, {row['loss_gap']:.2f})"
     if row["kind"] == "phase change":
         told += (
             f", {thousands(row['fall_start'])} to {thousands(row['fall_end'])}: "
