@@ -65,6 +65,7 @@ def loss_panels(
         rows=rows,
         cols=columns,
         subplot_titles=list(panels),
+        shared_yaxes=True,
         horizontal_spacing=0.05,
         vertical_spacing=0.22 / rows if rows > 1 else 0.0,
     )
@@ -76,7 +77,7 @@ def loss_panels(
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title_text=metric_name("loss"), col=1)
-    figure.update_layout(title=title, template=TEMPLATE, height=height, width=140 + 330 * columns)
+    figure.update_layout(title=title, template=TEMPLATE, height=height, width=260 + 380 * columns)
     add_log_2(figure, "loss")
     return figure
 

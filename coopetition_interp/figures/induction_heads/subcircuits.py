@@ -107,8 +107,8 @@ def progress_measures(study: Study) -> StudyFigure:
     shapes = study.table(PROGRESS_SHAPES).set_index("curve")
     figure = loss_panels(
         {
-            "clamped throughout training": {steps: trained[steps] for steps in measured},
-            "progress measures: clamped at each checkpoint": measured,
+            "clamped while training": {steps: trained[steps] for steps in measured},
+            "progress measures: at checkpoints": measured,
         },
         STEPS_STYLES,
         "Figure 4.8: clamping and progress measures",
