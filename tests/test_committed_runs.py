@@ -41,7 +41,7 @@ def test_in_context_learning_emerges_and_gives_way(name):
     run = load_run(CHECKPOINTS / name)
     assert run.config.with_overrides([]) == run.config
     found = landmarks(run.metrics)
-    assert found.flip_peak.value > 0.7
+    assert found.flip_peak.value > 0.6
     assert found.flip_peak.sequences_seen < found.crossing < found.sequences_seen
     assert found.final["flip"] < 0.5
     assert found.icl_peak.value > 0.85

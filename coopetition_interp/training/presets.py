@@ -54,10 +54,10 @@ def omniglot() -> RunConfig:
         features=FeatureFile(path="omniglot_features.h5"),
         classes=ClassesConfig(n_train=12_800),
         optimizer=OptimizerConfig(learning_rate=3e-4),
-        n_sequences=8_000_000,
+        n_sequences=4_000_000,
         evaluators=standard_evaluators() + held_out_evaluators(),
         evaluate_at=Schedule(every=100_000, log_spaced=30, log_from=10_000),
-        checkpoint_at=Schedule(every=400_000, log_spaced=20, log_from=50_000),
+        checkpoint_at=Schedule(every=200_000, log_spaced=20, log_from=50_000),
     )
 
 

@@ -324,8 +324,9 @@ class _Record:
         return monotonic() - self._saved_at > SECONDS_BETWEEN_RESUME_SAVES
 
     def save_resume(self, step: TrainingStep) -> None:
-        """Saves all that a resume needs."""
+        """Saves all that a resume needs, and how far the run has come."""
         self._saved_at = monotonic()
+        self.directory.write_status("running", step.state.steps_done * self.batch_size)
         metadata = {
             "steps_done": str(step.state.steps_done),
             "loss_sum": self.loss_sum.hex(),
