@@ -45,8 +45,9 @@ def evaluate(
 def evaluate_with(scorer: Scorer, evaluation_sequences: Mapping[str, Sequences]) -> pd.DataFrame:
     """`evaluate`, with a scorer made once for many evaluations of a model as it changes."""
     rows: list[dict[str, Any]] = []
+    W_U = scorer.unembedding_by_label()
     for name, sequences in evaluation_sequences.items():
-        means = summarise(scorer(sequences))
+        means = summarise(scorer(sequences, W_U))
         rows.append({"evaluator": name, **means, "n_sequences": len(sequences)})
     return pd.DataFrame(rows)
 

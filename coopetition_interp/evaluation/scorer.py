@@ -14,6 +14,8 @@ from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamp
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.model.recorded_graph import compile_record, record
 from coopetition_interp.sequences import (
+    IN_CONTEXT_METRICS,
+    METRICS,
     Sequences,
     context_scores,
     context_scores_of_logits,
@@ -22,10 +24,10 @@ from coopetition_interp.sequences import (
 
 Metrics = Literal["all", "in_context"]
 
-# Found by timing at 12,800 labels: logits of 256 sequences stay in cache; without logits larger
+# Found by timing at 12,800 labels: logits of 512 sequences stay in cache; without logits larger
 # chunks share the cost of calling the blocks.
-_CHUNK_WITH_LOGITS = 256
-_CHUNK_WITHOUT_LOGITS = 1000
+_CHUNK_WITH_LOGITS = 512
+_CHUNK_WITHOUT_LOGITS = 2500
 
 
 class Scorer:
@@ -65,20 +67,33 @@ class Scorer:
         )
         self.chunk = chunk or (_CHUNK_WITH_LOGITS if self.forms_logits else _CHUNK_WITHOUT_LOGITS)
         self._compile = compile
-        self._compiled: dict[torch.Size, Callable[..., tuple[Tensor]]] = {}
+        self._compiled: dict[torch.Size, Callable[..., tuple[Tensor, ...]]] = {}
 
     @torch.no_grad()
-    def __call__(self, sequences: Sequences) -> dict[str, Float[Tensor, " n_sequences"]]:
-        """Metrics of each sequence, by name."""
+    def __call__(
+        self, sequences: Sequences, W_U: Float[Tensor, "d_model n_labels"] | None = None
+    ) -> dict[str, Float[Tensor, " n_sequences"]]:
+        """Metrics of each sequence, by name.
+
+        Args:
+            sequences: The sequences.
+            W_U: `unembedding_by_label()` of the model as it is now, if at hand.
+        """
         device = self.model.W_exemplar.device
-        # One copy with each label's column contiguous: the columns are then gathered as rows.
-        W_U = None if self.forms_logits else self.model.W_U.T.contiguous().T
+        W_U = self.unembedding_by_label() if W_U is None else W_U
         parts = []
         for part, n_known in self._chunks(sequences):
             part = part.to(device)
-            scores = self._score(self._outcome(part), part, W_U)
+            scores = self._scores(part, W_U)
             parts.append({name: values[n_known:] for name, values in scores.items()})
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def unembedding_by_label(self) -> Float[Tensor, "d_model n_labels"] | None:
+        """The unembedding with each label's column contiguous, so that few are gathered fast.
+
+        None where all logits are formed.
+        """
+        return None if self.forms_logits else self.model.W_U.detach().T.contiguous().T
 
     def _chunks(self, sequences: Sequences) -> Iterator[tuple[Sequences, int]]:
         """Chunks, with how many at the start of each were in the one before.
@@ -90,29 +105,42 @@ class Scorer:
             back = min(start, missing) if self._compile else 0
             yield sequences[start - back : start + self.chunk], back
 
-    def _outcome(self, part: Sequences) -> Tensor:
-        """Logits at the query, or the residual stream that they would be made from."""
+    def _scores(self, part: Sequences, W_U: Tensor | None) -> dict[str, Tensor]:
+        """Metrics of a chunk."""
         if not self._compile:
-            return self._forward(part)
+            return self._score(self._forward(part), part, W_U)
         inputs = [*self.model.parameters(), part.exemplars, part.labels, part.roles]
-        if part.exemplars.shape not in self._compiled:
-            recorded = record(self._recorded_forward, inputs)
-            self._compiled[part.exemplars.shape], _ = compile_record(recorded, inputs)
-        return self._compiled[part.exemplars.shape](*inputs)[0]
+        shape = part.exemplars.shape
+        if shape not in self._compiled:
+            self._compiled[shape], _ = compile_record(record(self._recorded, inputs), inputs)
+        outcome = self._compiled[shape](*inputs)
+        if W_U is not None:
+            return self._score(outcome[0], part, W_U)
+        return dict(zip(self._metric_names, outcome, strict=True))
+
+    @property
+    def _metric_names(self) -> tuple[str, ...]:
+        return METRICS if self.metrics == "all" else IN_CONTEXT_METRICS
 
     def _forward(
         self, part: Sequences, parameters: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch width"]:
+        """Logits at the query, or the residual stream that they would be made from."""
         if self.forms_logits:
             return run_clamped(self.model, part, self.clamps, parameters=parameters)
         how = {"return_type": "normalised_query"}
         return torch.func.functional_call(self.model, parameters or {}, (part,), how)
 
-    def _recorded_forward(self, *inputs: Tensor) -> tuple[Tensor]:
+    def _recorded(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What is compiled: the metrics where logits are formed, else what comes before them."""
         *weights, exemplars, labels, roles = inputs
         names = [name for name, _ in self.model.named_parameters()]
-        parameters = dict(zip(names, weights, strict=True))
-        return (self._forward(Sequences(exemplars, labels, roles), parameters),)
+        part = Sequences(exemplars, labels, roles)
+        outcome = self._forward(part, dict(zip(names, weights, strict=True)))
+        if not self.forms_logits:
+            return (outcome,)
+        scores = self._score(outcome, part, None)
+        return tuple(scores[name] for name in self._metric_names)
 
     def _score(self, outcome: Tensor, part: Sequences, W_U: Tensor | None) -> dict[str, Tensor]:
         if W_U is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from coopetition_interp.model.label_lookup import lookup_labels
 from coopetition_interp.sequences.sequences import Sequences
 
 RETURN_TYPES = ("logits", "query_logits", "normalised_query", "loss", "both", None)
+QUERY_RETURN_TYPES = ("query_logits", "normalised_query", "loss")
 ReturnType = Literal["logits", "query_logits", "normalised_query", "loss", "both"] | None
 
 
@@ -73,7 +74,8 @@ class ExemplarLabelTransformer(HookedTransformer):
 
     Only the query is trained and scored, so besides TransformerLens's `return_type`s there is
     "query_logits" [batch, n_labels]: the final LayerNorm and the unembedding then run on the query
-    token alone, and their hook points see [batch, 1, ...].
+    token alone, and their hook points see [batch, 1, ...]. The last block too runs on the query
+    alone, but only while nothing is hooked to it: its hook points always see all tokens.
 
     The attention biases that TransformerLens creates are kept at zero and are not trained, for
     parity with the published model.
@@ -196,15 +198,20 @@ class ExemplarLabelTransformer(HookedTransformer):
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be one of {RETURN_TYPES}; got {return_type!r}")
+        n_layers = self.cfg.n_layers
+        query_alone = stop_at_layer is None and return_type in QUERY_RETURN_TYPES
+        # Nobody looks at what the last block does at other tokens: leave it out.
+        last_block = cast(JoinedBlock, self.blocks[-1])
+        cut_short = query_alone and last_block.is_unobserved and start_at_layer != n_layers
+        last = (n_layers - cut_short) if stop_at_layer is None else stop_at_layer
         residual: Any = super().forward(
-            input,
-            return_type=None,
-            start_at_layer=start_at_layer,
-            stop_at_layer=self.cfg.n_layers if stop_at_layer is None else stop_at_layer,
+            input, return_type=None, start_at_layer=start_at_layer, stop_at_layer=last
         )
         if stop_at_layer is not None:
             return residual
-        if return_type in ("query_logits", "normalised_query", "loss"):
+        if cut_short:
+            residual = last_block.forward_query(residual)
+        elif query_alone:
             residual = residual[:, -1:]
         if self.cfg.normalization_type is not None:
             residual = self.ln_final(residual)

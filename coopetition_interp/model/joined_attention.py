@@ -39,6 +39,26 @@ class JoinedAttention(Attention):
         q, k, v = joined.view(*query_input.shape[:2], 3, self.cfg.n_heads, -1).unbind(2)
         return self.hook_q(q), self.hook_k(k), self.hook_v(v)
 
+    def forward_query(
+        self, normalized: Float[Tensor, "batch n_tokens d_model"]
+    ) -> Float[Tensor, "batch 1 d_model"]:
+        """What attention writes at the last token alone. No hook point fires."""
+        n_tokens, width = normalized.shape[1], self.cfg.n_heads * self.cfg.d_head
+        heads = self.cfg.n_heads
+        weights = torch.cat([self.W_K, self.W_V]).permute(1, 0, 2).reshape(self.cfg.d_model, -1)
+        biases = torch.cat([self.b_K, self.b_V]).flatten()
+        joined = torch.addmm(biases, normalized.flatten(0, 1), weights)
+        k, v = joined.view(*normalized.shape[:2], 2, heads, -1).unbind(2)
+        W_Q = self.W_Q.permute(1, 0, 2).reshape(self.cfg.d_model, -1)
+        q = torch.addmm(self.b_Q.flatten(), normalized[:, -1], W_Q).view(-1, 1, heads, k.shape[-1])
+        if self.cfg.positional_embedding_type == "rotary":
+            q = self.apply_rotary(q, n_tokens - 1, None)
+            k = self.apply_rotary(k, 0, None)
+        pattern = self.calculate_attention_scores(q, k).softmax(-1)  # it may attend to all tokens
+        z = self.calculate_z_scores(v, pattern)
+        out = torch.addmm(self.b_O, z.reshape(-1, width), self.W_O.reshape(width, -1))
+        return out[:, None]
+
 
 class JoinedBlock(TransformerBlock):
     """`TransformerBlock` that normalises its input once for queries, keys and values.
@@ -49,7 +69,7 @@ class JoinedBlock(TransformerBlock):
 
     def __init__(self, cfg: HookedTransformerConfig, block_index: int):
         super().__init__(cfg, block_index)
-        self.attn = JoinedAttention(self.cfg, "global", block_index)
+        self.attn: JoinedAttention = JoinedAttention(self.cfg, "global", block_index)
 
     def forward(
         self, resid_pre: Float[Tensor, "batch n_tokens d_model"], *args: Any, **kwargs: Any
@@ -65,3 +85,22 @@ class JoinedBlock(TransformerBlock):
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         mlp_out = self.apply_mlp(self.ln2(resid_mid))
         return self.hook_resid_post(resid_mid + mlp_out)
+
+    def forward_query(
+        self, resid_pre: Float[Tensor, "batch n_tokens d_model"]
+    ) -> Float[Tensor, "batch 1 d_model"]:
+        """The residual stream after the block at the last token alone. No hook point fires."""
+        resid_post = resid_pre[:, -1:] + self.attn.forward_query(self.ln1(resid_pre))
+        if self.cfg.attn_only:
+            return resid_post
+        return resid_post + self.apply_mlp(self.ln2(resid_post))
+
+    @property
+    def is_unobserved(self) -> bool:
+        """Whether nothing is hooked to the block, so that `forward_query` will not be noticed."""
+        cfg = self.cfg
+        unusual = (cfg.use_attn_in, cfg.use_split_qkv_input, cfg.use_hook_mlp_in)
+        if any(unusual) or cfg.use_attn_result:
+            return False
+        tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        return not any(getattr(module, table) for module in self.modules() for table in tables)

@@ -181,3 +181,25 @@ def test_configs_that_cannot_be():
 def test_model_configs_that_cannot_be(changes, message):
     with without_shape_checks(), pytest.raises(ValueError, match=message):
         ModelConfig(**changes)
+
+
+@pytest.mark.parametrize("return_type", ["query_logits", "normalised_query", "loss"])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"positions": "rotary"}, {"mlps": True}, {"n_layers": 1}, {"layer_norm": False}],
+)
+def test_the_last_block_on_the_query_alone_is_the_last_block(return_type, shape):
+    model = ModelConfig(**shape).build(6, 9, 2)
+    sequences = Sequences(
+        torch.randn(7, 3, 6), torch.randint(0, 9, (7, 3)), torch.zeros(7, 3, dtype=torch.int64)
+    )
+    alone = model(sequences, return_type=return_type)
+    seen = []
+    last = f"blocks.{model.cfg.n_layers - 1}.attn.hook_pattern"
+    observed = model.run_with_hooks(
+        sequences,
+        return_type=return_type,
+        fwd_hooks=[(last, lambda pattern, hook: seen.append(pattern.shape))],
+    )
+    assert seen == [(7, 8, 5, 5)]  # a hook always sees all tokens
+    torch.testing.assert_close(alone, observed)
