@@ -31,6 +31,10 @@ from torch import Tensor
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.training.run_config import RunConfig
 
+# Before 3.1, pandas read floats exactly only when told to; since then it deprecates being told.
+_PANDAS_VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
+EXACT_FLOATS: Any = {} if _PANDAS_VERSION >= (3, 1) else {"float_precision": "round_trip"}
+
 
 class RunError(RuntimeError):
     """A run directory cannot be used, read or written as asked."""
@@ -120,7 +124,7 @@ class RunDirectory:
         """The metrics so far; empty before the first evaluation."""
         if not self.metrics_path.exists():
             return pd.DataFrame()
-        return pd.read_csv(self.metrics_path, float_precision="round_trip")
+        return pd.read_csv(self.metrics_path, **EXACT_FLOATS)
 
     def checkpoints(self) -> list[int]:
         """Sequences seen at each checkpoint that is there, in order."""
