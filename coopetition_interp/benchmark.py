@@ -122,7 +122,7 @@ def benchmark_evaluation(repeats: int) -> None:
     )
     thousands = sum(len(part) for part in sequences.values()) / 1000
     _report(seconds, "training step")
-    per_thousand = 1 / _ratio(seconds, "all metrics", invert=True) / thousands
+    per_thousand = _ratio(seconds, "all metrics") / thousands
     _line("all metrics, training steps per 1000 sequences", per_thousand, "")
     faster = [a / b for a, b in zip(*(seconds[n] for n in list(seconds)[1:]), strict=True)]
     _line("in-context accuracy alone, times faster", statistics.median(faster), "x")
@@ -180,12 +180,10 @@ def side_by_side(
     return seconds
 
 
-def _ratio(
-    seconds: dict[str, list[float]], name: str, base: str = "training step", invert: bool = False
-) -> float:
+def _ratio(seconds: dict[str, list[float]], name: str, base: str = "training step") -> float:
     """Median over rounds of the time of `name` in times of `base`."""
     pairs = zip(seconds[name], seconds[base], strict=True)
-    return statistics.median(b / n if invert else n / b for n, b in pairs)
+    return statistics.median(n / b for n, b in pairs)
 
 
 def _report(seconds: dict[str, list[float]], first: str) -> None:

@@ -108,13 +108,7 @@ class Run:
     @cached_property
     def split(self) -> FeatureSplit:
         """Training and held-out classes and exemplars."""
-        classes = self.config.classes
-        return self.bank.split(
-            n_train_classes=classes.n_train,
-            n_train_exemplars=classes.n_train_exemplars,
-            n_held_out_classes=classes.n_held_out,
-            shuffle_seed=classes.shuffle_seed,
-        )
+        return self.config.classes.split(self.bank)
 
     @cached_property
     def evaluation_sequences(self) -> dict[str, Sequences]:

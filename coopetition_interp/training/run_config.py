@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from coopetition_interp.data import (
+    FeatureBank,
     FeatureSource,
+    FeatureSplit,
     GaussianFeatures,
     feature_source_from_dict,
     feature_source_to_dict,
@@ -36,6 +38,19 @@ class ClassesConfig:
     n_train_exemplars: int | None = None
     n_held_out: int | None = None
     shuffle_seed: int | None = None
+
+    def split(self, bank: FeatureBank) -> FeatureSplit:
+        """The training and held-out classes and exemplars of a bank.
+
+        Raises:
+            ValueError: More is asked for than the bank holds.
+        """
+        return bank.split(
+            n_train_classes=self.n_train,
+            n_train_exemplars=self.n_train_exemplars,
+            n_held_out_classes=self.n_held_out,
+            shuffle_seed=self.shuffle_seed,
+        )
 
 
 @dataclass(frozen=True)

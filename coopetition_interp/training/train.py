@@ -64,12 +64,7 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
         FileNotFoundError: A file it names is not there.
     """
     bank = config.features.load()
-    split = bank.split(
-        n_train_classes=config.classes.n_train,
-        n_train_exemplars=config.classes.n_train_exemplars,
-        n_held_out_classes=config.classes.n_held_out,
-        shuffle_seed=config.classes.shuffle_seed,
-    )
+    split = config.classes.split(bank)
     sampler = SequenceSampler(
         bank,
         config.sequences,
