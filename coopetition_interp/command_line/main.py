@@ -248,13 +248,37 @@ def _add_sweep(commands) -> None:
         "Finished runs are skipped, interrupted ones resumed; a failed one is reported and does\n"
         "not stop the others. Without --features the study runs on synthetic Gaussian classes.",
     )
-    parser.add_argument("name", choices=("induction-heads",), help="which study")
+    parser.add_argument("name", choices=("induction-heads", "coopetition"), help="which study")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its directory")
+    parser.add_argument(
+        "--preset",
+        default="laptop",
+        help="scale of the coopetition study: laptop (default), omniglot, paper, or tiny to try it",
+    )
     parser.add_argument(
         "--features", type=Path, metavar="FILE", help="a feature file of Omniglot's characters"
     )
     parser.add_argument("--workers", type=int, default=1, help="runs side by side (default 1)")
-    parser.add_argument("--only", metavar="PREFIX", help="only runs whose names begin so")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="only runs whose names begin so, and those they need; may be given again",
+    )
+    parser.add_argument(
+        "--executor",
+        choices=("processes", "local", "slurm"),
+        default="processes",
+        help="where runs go: processes of this one (default), or submitit's local or slurm jobs",
+    )
+    parser.add_argument(
+        "--executor-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="handed to submitit, such as slurm_partition=gpu or timeout_min=600",
+    )
     parser.add_argument(
         "--status", action="store_true", help="print the state of each run and stop"
     )
@@ -262,28 +286,41 @@ def _add_sweep(commands) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import FeatureFile, FeatureSource, GaussianFeatures
     from coopetition_interp.sweeps import (
-        induction_heads_plan,
         only_named,
         run_sweep_locally,
+        run_sweep_with_submitit,
         sweep_status,
     )
 
-    features: FeatureSource = GaussianFeatures(n_classes=1623)
-    if options.features is not None:
-        features = FeatureFile(path=str(options.features.resolve()), transforms="unrotated")
-    plan = induction_heads_plan(features)
+    plan = _plan_of(options)
     if options.only:
         plan = only_named(plan, options.only)
     if options.status:
         table = sweep_status(plan, options.out)
-    else:
+    elif options.executor == "processes":
         table = run_sweep_locally(plan, options.out, options.workers)
+    else:
+        table = run_sweep_with_submitit(
+            plan, options.out, options.executor, options.workers, options.executor_option
+        )
     print(table.to_string(index=False))
     unfinished = table[table.state != "finished"]
     if len(unfinished) and not options.status:
         raise RuntimeError(f"{len(unfinished)} of {len(table)} runs did not finish")
+
+
+def _plan_of(options: argparse.Namespace):
+    from coopetition_interp.data import FeatureFile, FeatureSource, GaussianFeatures
+    from coopetition_interp.sweeps import coopetition_plan, induction_heads_plan
+
+    path = None if options.features is None else str(options.features.resolve())
+    if options.name == "coopetition":
+        return coopetition_plan(options.preset, None if path is None else FeatureFile(path=path))
+    features: FeatureSource = GaussianFeatures(n_classes=1623)
+    if path is not None:
+        features = FeatureFile(path=path, transforms="unrotated")
+    return induction_heads_plan(features)
 
 
 # thin ---------------------------------------------------------------------------------------

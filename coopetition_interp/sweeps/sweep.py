@@ -91,18 +91,19 @@ def check_plan(plan: Sequence[PlannedRun]) -> None:
         known.add(planned.name)
 
 
-def only_named(plan: Sequence[PlannedRun], prefix: str) -> list[PlannedRun]:
-    """The runs whose names begin with `prefix`, and those they need, in the plan's order.
+def only_named(plan: Sequence[PlannedRun], prefixes: Sequence[str]) -> list[PlannedRun]:
+    """The runs whose names begin with one of `prefixes`, and those they need, in the plan's order.
 
     Raises:
-        ConfigError: No name begins so.
+        ConfigError: No name begins with one of them.
     """
+    for prefix in prefixes:
+        if not any(planned.name.startswith(prefix) for planned in plan):
+            raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")
     wanted: set[str] = set()
     for planned in reversed(plan):
-        if planned.name.startswith(prefix) or planned.name in wanted:
+        if planned.name.startswith(tuple(prefixes)) or planned.name in wanted:
             wanted |= {planned.name, *planned.needs}
-    if not wanted:
-        raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")
     return [planned for planned in plan if planned.name in wanted]
 
 
