@@ -1,13 +1,13 @@
 """Every figure and table of the induction-head study, and one page with all of them."""
 
 from coopetition_interp.figures.induction_heads.all_figures import draw_all
-from coopetition_interp.figures.induction_heads.script import study_parser
+from coopetition_interp.figures.study_script import study_parser
 from coopetition_interp.studies import Study
 
 
 def main() -> None:
     """Draw what the study has; exit with status 2 if something is missing, and say what."""
-    parser = study_parser(__doc__)
+    parser = study_parser(__doc__, "induction-heads")
     parser.add_argument(
         "--page-only", action="store_true", help="the page alone, without a file for each figure"
     )

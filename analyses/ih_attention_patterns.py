@@ -1,7 +1,7 @@
 """Attention patterns of the main run's last checkpoint on a few sequences, by circuitsvis."""
 
 from coopetition_interp.figures.induction_heads.attention import write_attention_patterns
-from coopetition_interp.figures.induction_heads.script import study_parser
+from coopetition_interp.figures.study_script import study_parser
 from coopetition_interp.studies import Study, StudyError
 
 

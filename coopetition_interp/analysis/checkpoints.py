@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -60,6 +61,13 @@ def checkpoint_models(
     for seen in tqdm(chosen, disable=not progress, unit="checkpoint"):
         load_weights(model, directory.checkpoint_path(seen))
         yield seen, model
+
+
+def spread_checkpoints(run: Run, n: int) -> list[int]:
+    """At most `n` of a run's checkpoints, evenly spread, its first and last among them."""
+    kept = run.checkpoints
+    places = np.linspace(0, len(kept) - 1, min(n, len(kept))).round().astype(int)
+    return [kept[place] for place in places]
 
 
 def over_checkpoints(

@@ -99,6 +99,12 @@ def _add_train(commands) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory of the new run")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted run")
     parser.add_argument(
+        "--until",
+        type=float,
+        metavar="N",
+        help="with --resume: make the run longer, N sequences in all (1.2e6, say)",
+    )
+    parser.add_argument(
         "--features", type=Path, metavar="FILE", help="a feature file (HDF5 or safetensors)"
     )
     parser.add_argument(
@@ -121,9 +127,16 @@ def _train(options: argparse.Namespace) -> None:
     if options.resume is not None:
         if options.preset or options.out or options.clamp or options.features:
             raise ConfigError("--resume goes on with a run as it was begun: give nothing else")
-        run = resume(options.resume, progress=not options.quiet, wandb_project=options.wandb)
+        run = resume(
+            options.resume,
+            n_sequences=None if options.until is None else int(options.until),
+            progress=not options.quiet,
+            wandb_project=options.wandb,
+        )
         print(f"finished: {run.path}")
         return
+    if options.until is not None:
+        raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
     if options.preset is None or options.out is None:
         raise ConfigError("train needs a preset and --out DIR, or --resume DIR")
     config = preset(options.preset)

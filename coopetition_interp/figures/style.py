@@ -74,6 +74,11 @@ def evaluator_styles(evaluators: Iterable[str]) -> dict[str, CurveStyle]:
     return styles
 
 
+def head_style(head: int) -> CurveStyle:
+    """The look of a head, of whatever layer, in every figure."""
+    return CurveStyle(f"head {head}", PALETTE[head % len(PALETTE)])
+
+
 def metric_name(metric: str) -> str:
     """What an axis calls a metric."""
     return METRIC_NAMES.get(metric, metric)

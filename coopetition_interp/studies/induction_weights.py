@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from coopetition_interp.analysis.ablation import (
@@ -18,6 +17,7 @@ from coopetition_interp.analysis.ablation import (
 from coopetition_interp.analysis.attention_strengths import induction_strength
 from coopetition_interp.analysis.checkpoints import (
     metrics_over_checkpoints,
+    spread_checkpoints,
     strengths_over_checkpoints,
 )
 from coopetition_interp.analysis.mistakes import (
@@ -79,13 +79,6 @@ def training_sequences(run: Run, n_sequences: int) -> Sequences:
         n_labels=run.resolved["n_labels"],
     )
     return made["train"]
-
-
-def spread_checkpoints(run: Run, n: int) -> list[int]:
-    """At most `n` of a run's checkpoints, evenly spread, its first and last among them."""
-    kept = run.checkpoints
-    places = np.linspace(0, len(kept) - 1, min(n, len(kept))).round().astype(int)
-    return [kept[place] for place in places]
 
 
 def _strengths(study: Study) -> pd.DataFrame:

@@ -8,35 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.studies.induction_curves import (
-    CURVE_COLUMNS,
-    CURVE_TABLES,
-    training_curve,
-)
-from coopetition_interp.studies.induction_weights import WEIGHT_TABLES
-from coopetition_interp.studies.study import (
-    MissingRunsError,
-    Study,
-    StudyError,
-    StudyTable,
-    write_table,
-)
+from coopetition_interp.studies.contents import INDUCTION_HEADS, StudyContents
+from coopetition_interp.studies.study import MissingRunsError, Study, StudyError, write_table
 from coopetition_interp.training import Run
 from coopetition_interp.training.run_directory import RunDirectory
 
-TABLES: tuple[StudyTable, ...] = (*WEIGHT_TABLES, *CURVE_TABLES)
-"""Everything that the figures are drawn from."""
 
-METRICS_KEPT = ("evaluator", *CURVE_COLUMNS)
-
-
-def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> list[str]:
+def pack_study(
+    study: Study,
+    out: str | Path,
+    allow_missing: bool = False,
+    contents: StudyContents = INDUCTION_HEADS,
+) -> list[str]:
     """Copies what a study's figures need, a few megabytes in all.
 
     The copy holds `study.json` (each run's config, what the config left open, and status),
@@ -49,6 +36,7 @@ def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> li
         study: The whole study, with its weights.
         out: Directory of the copy; an earlier copy there is replaced.
         allow_missing: Leave out tables whose runs are not finished.
+        contents: What belongs to a study of this sweep.
 
     Returns:
         Names of the tables left out.
@@ -63,7 +51,7 @@ def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> li
     _clear(out, study)
     study.require(["main"], "packing a study")
     left_out = []
-    for table in TABLES:
+    for table in contents.tables:
         try:
             study.table(table)
         except MissingRunsError:
@@ -73,9 +61,10 @@ def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> li
         else:
             (out / "tables").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(study.table_path(table), out / "tables" / f"{table.name}.csv")
-    metrics = [study.metrics(name)[list(METRICS_KEPT)].assign(run=name) for name in study.runs]
+    columns = list(contents.metric_columns)
+    metrics = [study.metrics(name)[columns].assign(run=name) for name in study.runs]
     write_table(pd.concat(metrics, ignore_index=True), out / "metrics.csv")
-    main = thin_run(study.run("main"), out / "main", main_moments(study.run("main")))
+    main = thin_run(study.run("main"), out / "main", contents.main_moments(study.run("main")))
     config = _portable(study.run("main"), study.path)
     with atomic_file(main.path / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -84,16 +73,6 @@ def pack_study(study: Study, out: str | Path, allow_missing: bool = False) -> li
     with atomic_file(out / "study.json") as temporary:
         temporary.write_text(json.dumps({"runs": index}, indent=1) + "\n", encoding="utf-8")
     return left_out
-
-
-def main_moments(main: Run) -> list[int]:
-    """Checkpoints of the main run that tell its story: start, plateau's end, fall, end."""
-    curve = training_curve(main.metrics)
-    wrong = 1 - curve["p_right_in_context"].to_numpy()
-    shape = loss_shape(curve["sequences_seen"].to_numpy(), wrong)
-    marks = (shape.fall_start, shape.plateau_end, shape.fall_middle, shape.fall_end)
-    moments = [0.0, *(mark for mark in marks if np.isfinite(mark)), float(main.checkpoints[-1])]
-    return sorted({main.nearest_checkpoint(moment) for moment in moments})
 
 
 def _clear(out: Path, study: Study) -> None:
@@ -119,15 +98,17 @@ def _portable(run: Run, study: Path) -> dict[str, Any]:
         if features.get(field):
             features[field] = Path(features[field]).name
     config["clamps"] = [_portable_clamp(clamp, study) for clamp in config["clamps"]]
+    if config["start_from"]:
+        config["start_from"] = _portable_checkpoint(config["start_from"], study)
     return config
 
 
 def _portable_clamp(clamp: Mapping[str, Any], study: Path) -> dict[str, Any]:
     if "checkpoint" not in clamp:
         return dict(clamp)
-    donor = Path(clamp["checkpoint"]).resolve()
-    inside = donor.is_relative_to(study.resolve())
-    return {
-        **clamp,
-        "checkpoint": donor.relative_to(study.resolve()).as_posix() if inside else donor.name,
-    }
+    return {**clamp, "checkpoint": _portable_checkpoint(clamp["checkpoint"], study)}
+
+
+def _portable_checkpoint(checkpoint: str, study: Path) -> str:
+    path, study = Path(checkpoint).resolve(), study.resolve()
+    return path.relative_to(study).as_posix() if path.is_relative_to(study) else path.name

@@ -30,13 +30,14 @@ class MissingRunsError(StudyError):
         path: The study's directory.
         names: The runs.
         needed_for: What needs them.
+        command: What makes them.
     """
 
-    def __init__(self, path: Path, names: Iterable[str], needed_for: str):
+    def __init__(self, path: Path, names: Iterable[str], needed_for: str, command: str):
         self.names = list(names)
         super().__init__(
             f"{needed_for} needs runs that are not finished in {path}: {', '.join(self.names)}. "
-            f"Make them by `coopetition-interp sweep induction-heads --out {path} --workers 2`"
+            f"Make them by `{command}`"
         )
 
 
@@ -57,14 +58,17 @@ class StudyTable:
 
 
 class Study:
-    """Runs of a sweep, or a packed copy of them. Reads only, but for `tables/`.
+    """Runs of a sweep, or a packed copy of them, or one run. Reads only, but for `tables/`.
 
     Args:
-        path: A sweep's directory, or what `pack_study` wrote.
+        path: A sweep's directory, or what `pack_study` wrote, or the directory of a single run,
+            which is then the study's "main".
+        sweep: Which sweep makes such a study.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, sweep: str = "induction-heads"):
         self.path = Path(path)
+        self.sweep = sweep
 
     @property
     def packed(self) -> bool:
@@ -76,6 +80,8 @@ class Study:
         """Names of the finished runs, sorted."""
         if self.packed:
             return sorted(self._index)
+        if self._is_single_run:
+            return ["main"] if _finished(self.path) else []
         found = (file.parent for file in self.path.rglob("status.json"))
         return sorted(p.relative_to(self.path).as_posix() for p in found if _finished(p))
 
@@ -83,7 +89,7 @@ class Study:
         """Those of the named runs that are not there, or not finished."""
         if self.packed:
             return [name for name in names if name not in self._index]
-        return [name for name in names if not _finished(self.path / name)]
+        return [name for name in names if not _finished(self._run_path(name))]
 
     def require(self, names: Iterable[str], needed_for: str) -> None:
         """Refuses to go on without the named runs.
@@ -93,7 +99,7 @@ class Study:
         """
         missing = self.missing(names)
         if missing:
-            raise MissingRunsError(self.path, missing, needed_for)
+            raise MissingRunsError(self.path, missing, needed_for, self._command)
 
     def run(self, name: str) -> Run:
         """A finished run with its weights; a packed study has those of some runs only.
@@ -101,9 +107,12 @@ class Study:
         Raises:
             MissingRunsError: It is not there.
         """
-        if not _finished(self.path / name):
-            raise MissingRunsError(self.path, [name], f"reading the weights of {name}")
-        return load_run(self.path / name)
+        path = self._run_path(name)
+        if not _finished(path):
+            raise MissingRunsError(
+                self.path, [name], f"reading the weights of {name}", self._command
+            )
+        return load_run(path)
 
     def config(self, name: str) -> RunConfig:
         """What a finished run ran.
@@ -142,8 +151,8 @@ class Study:
             if not file.is_file():
                 raise StudyError(
                     f"{self.path} was packed without {file.relative_to(self.path)}: make the whole "
-                    "sweep by `coopetition-interp sweep induction-heads --out DIR --workers 2`, "
-                    "then draw from DIR"
+                    f"sweep by `coopetition-interp sweep {self.sweep} --out DIR --workers 2`, then "
+                    "draw from DIR"
                 )
         else:
             names = table.runs(self)
@@ -156,6 +165,18 @@ class Study:
     def table_path(self, table: StudyTable) -> Path:
         """Where a table is kept."""
         return self.path / "tables" / f"{table.name}.csv"
+
+    @property
+    def _is_single_run(self) -> bool:
+        return (self.path / "config.json").is_file()
+
+    def _run_path(self, name: str) -> Path:
+        return self.path if self._is_single_run and name == "main" else self.path / name
+
+    @property
+    def _command(self) -> str:
+        out = "DIR" if self.packed or self._is_single_run else self.path
+        return f"coopetition-interp sweep {self.sweep} --out {out} --workers 2"
 
     @property
     def _index_path(self) -> Path:
@@ -173,7 +194,7 @@ class Study:
         return pd.read_csv(self.path / "metrics.csv")
 
     def _status_path(self, name: str) -> Path:
-        return self.path / name / "status.json"
+        return self._run_path(name) / "status.json"
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:

@@ -36,6 +36,10 @@ _PANDAS_VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT_FLOATS: Any = {} if _PANDAS_VERSION >= (3, 1) else {"float_precision": "round_trip"}
 
 
+SECONDS_TO_TAKE = 2.0
+SECONDS_TO_PROBE = 0.1
+
+
 class RunError(RuntimeError):
     """A run directory cannot be used, read or written as asked."""
 
@@ -49,7 +53,11 @@ class RunDirectory:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._lock = filelock.FileLock(self.path / "in_use.lock", blocking=False)
+        self._lock = filelock.FileLock(self._lock_path)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "in_use.lock"
 
     @property
     def config_path(self) -> Path:
@@ -74,7 +82,7 @@ class RunDirectory:
         """
         _write_or_explain(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
         try:
-            self._lock.acquire()
+            self._lock.acquire(timeout=SECONDS_TO_TAKE)  # `in_use` may hold it for an instant
         except filelock.Timeout as error:
             raise RunError(
                 f"{self.path} is in use by another process: wait for it, stop it, or choose "
@@ -89,6 +97,24 @@ class RunDirectory:
         traceback: TracebackType | None,
     ) -> None:
         self._lock.release()
+
+    def in_use(self) -> bool:
+        """Whether a living process has the directory. The lock of one that was killed is gone.
+
+        Raises:
+            RunError: It cannot be told, for want of permission.
+        """
+        if not self._lock_path.exists():
+            return False
+        probe = filelock.FileLock(self._lock_path)
+        try:
+            probe.acquire(timeout=SECONDS_TO_PROBE, poll_interval=SECONDS_TO_PROBE / 5)
+        except filelock.Timeout:
+            return True
+        except OSError as error:
+            raise RunError(f"cannot tell whether {self.path} is in use: {error}") from error
+        probe.release()
+        return False
 
     def require_new(self) -> None:
         """Refuses a directory that holds a run already.

@@ -130,11 +130,19 @@ def train(
     return load_run(out)
 
 
-def resume(out: str | Path, *, progress: bool = True, wandb_project: str | None = None) -> Run:
+def resume(
+    out: str | Path,
+    *,
+    n_sequences: int | None = None,
+    progress: bool = True,
+    wandb_project: str | None = None,
+) -> Run:
     """Goes on with an interrupted run, to the same weights bitwise as if it had never stopped.
 
     Args:
         out: The run's directory.
+        n_sequences: A greater length than it was begun with, for a run that turns out too short
+            (finished or not); its weights become those of a run so long from the start.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
 
@@ -143,11 +151,17 @@ def resume(out: str | Path, *, progress: bool = True, wandb_project: str | None 
 
     Raises:
         RunError: No run there, a damaged one, or features that changed since it began.
+        ConfigError: It cannot be made so long.
     """
     if not (Path(out) / "config.json").exists():
         raise RunError(f"{out} holds no run to resume: there is no config.json")
     with RunDirectory(out) as directory:
         config, resolved = directory.read_config(), directory.read_resolved()
+        if n_sequences is not None and n_sequences != config.n_sequences:
+            config = _lengthened(config, n_sequences)
+            seen = directory.read_status()["sequences_seen"]
+            directory.write_config(config, resolved)
+            directory.write_status("interrupted", seen, "made longer")
         has_status = (directory.path / "status.json").exists()
         if has_status and directory.read_status()["state"] == "finished":
             return load_run(out)
@@ -161,6 +175,20 @@ def resume(out: str | Path, *, progress: bool = True, wandb_project: str | None 
             clamps = bind(config.clamps, task.model)
             _train(config, resolved, task, clamps, directory, progress, wandb_project)
     return load_run(out)
+
+
+def _lengthened(config: RunConfig, n_sequences: int) -> RunConfig:
+    if n_sequences < config.n_sequences:
+        raise ConfigError(
+            f"n_sequences is {config.n_sequences} and cannot be cut to {n_sequences}: take an "
+            "earlier checkpoint of the run instead"
+        )
+    if config.optimizer.schedule == "cosine":
+        raise ConfigError(
+            "a cosine schedule ends with the run, so a longer run is another one from its first "
+            "step: begin it anew"
+        )
+    return config.replace(n_sequences=n_sequences)
 
 
 def _train(

@@ -16,7 +16,7 @@ from coopetition_interp.studies import MissingRunsError, Study, StudyError, Stud
 from coopetition_interp.studies import induction_curves as curves
 from coopetition_interp.studies import induction_heads_of as heads_of
 from coopetition_interp.studies import induction_weights as weights
-from coopetition_interp.studies.pack import TABLES
+from coopetition_interp.studies.contents import INDUCTION_HEADS
 from coopetition_interp.sweeps import induction_heads as sweep
 from coopetition_interp.sweeps import induction_heads_plan
 
@@ -45,7 +45,7 @@ def packed(tmp_path_factory):
 
 def test_the_tables_are_made_from_exactly_the_runs_that_are_planned(study):
     planned = {run.name for run in induction_heads_plan(study.config("main").features)}
-    assert {name for table in TABLES for name in table.runs(study)} == planned
+    assert {name for table in INDUCTION_HEADS.tables for name in table.runs(study)} == planned
     assert study.runs == sorted(planned)
 
 
@@ -200,7 +200,7 @@ def test_a_packed_study_gives_the_same_tables_and_metrics(study, packed):
     assert packed.packed
     assert not study.packed
     assert packed.runs == study.runs
-    for table in TABLES:
+    for table in INDUCTION_HEADS.tables:
         pd.testing.assert_frame_equal(packed.table(table), study.table(table))
     for name in ("main", "clamps/match"):
         ours, theirs = packed.metrics(name), study.metrics(name)
@@ -210,7 +210,7 @@ def test_a_packed_study_gives_the_same_tables_and_metrics(study, packed):
 
 def test_a_packed_study_holds_no_path_of_the_machine(study, packed):
     texts = [file for file in packed.path.rglob("*") if file.suffix in (".json", ".csv")]
-    assert len(texts) > len(TABLES)
+    assert len(texts) > len(INDUCTION_HEADS.tables)
     for file in texts:
         assert str(study.path.parent) not in file.read_text(encoding="utf-8"), file
     donor = packed.config("grafts/layer-0-of-seed-6").clamps[0].checkpoint

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coopetition_interp.figures.page import write_page
+from coopetition_interp.figures.study_figure import StudyFigure
+from coopetition_interp.figures.study_script import write_study_figure
 from coopetition_interp.studies.study import Study, StudyError
 
 from . import appendix_circuits, appendix_training, emergence, subcircuits
 from .attention import write_attention_patterns
-from .script import write_study_figure
-from .study_figure import StudyFigure
 
 STUDY_FIGURES: dict[str, Callable[[Study], StudyFigure]] = {
     "ih_fig4_3_emergence": emergence.emergence,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from coopetition_interp.figures.style import CurveStyle
+from coopetition_interp.figures.study_figure import (
+    Check,
+    StudyFigure,
+    rank_correlation,
+    study_figure,
+    thousands,
+)
+from coopetition_interp.figures.style import CurveStyle, head_style
 from coopetition_interp.studies.induction_curves import (
     GRAFT_SHAPES,
     GRAFTS,
@@ -19,9 +26,8 @@ from coopetition_interp.studies.induction_weights import SEEDS
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.induction_heads import GRAFT_SEEDS, MAIN_SEED
 
-from .curves import head_style, loss_curves
+from .curves import loss_curves
 from .heads import seeds_scatter
-from .study_figure import Check, StudyFigure, rank_correlation, study_figure, thousands
 
 GRAFT_STYLES = {
     "nothing": CurveStyle("nothing fixed", "#000000", "dot"),

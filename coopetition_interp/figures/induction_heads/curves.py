@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from coopetition_interp.figures.style import (
-    PALETTE,
     TEMPLATE,
     CurveStyle,
     metric_name,
@@ -113,8 +112,3 @@ def add_log_2(figure: go.Figure, metric: str) -> None:
     if metric == "loss":
         line = {"color": LOG_2_COLOUR, "dash": "dot", "width": 1}
         figure.add_hline(y=LOG_2, line=line)
-
-
-def head_style(head: int) -> CurveStyle:
-    """The look of a head of layer 1 in every figure."""
-    return CurveStyle(f"head {head}", PALETTE[head % len(PALETTE)])

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from plotly.subplots import make_subplots
 
+from coopetition_interp.figures.study_figure import (
+    Check,
+    StudyFigure,
+    percent,
+    rank_correlation,
+    study_figure,
+    thousands,
+)
 from coopetition_interp.figures.style import (
     PALETTE,
     TEMPLATE,
     CurveStyle,
     evaluator_styles,
+    head_style,
     millions,
     sequences_seen_axis,
 )
@@ -23,18 +32,9 @@ from coopetition_interp.studies.induction_heads_of import strongest_heads
 from coopetition_interp.studies.induction_weights import HEAD_ABLATIONS, LAYER_ABLATIONS, STRENGTHS
 from coopetition_interp.studies.study import Study
 
-from .curves import LOG_2, add_curves, head_style
+from .curves import LOG_2, add_curves
 from .heads import accuracy_against_strength
-from .study_figure import (
-    MEASURE,
-    Check,
-    StudyFigure,
-    percent,
-    rank_correlation,
-    shape_told,
-    study_figure,
-    thousands,
-)
+from .shapes import MEASURE, shape_told
 
 EMERGED = 0.5
 """Induction strength at which a head counts as emerged."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from coopetition_interp.figures.study_figure import (
+    Check,
+    StudyFigure,
+    study_figure,
+    thousands,
+)
 from coopetition_interp.figures.style import CurveStyle
 from coopetition_interp.studies.induction_curves import (
     CLAMP_SHAPES,
@@ -17,7 +23,7 @@ from coopetition_interp.studies.induction_weights import PROGRESS_MEASURES, PROG
 from coopetition_interp.studies.study import Study
 
 from .curves import loss_curves, loss_panels
-from .study_figure import MEASURE, Check, StudyFigure, shape_told, study_figure, thousands
+from .shapes import MEASURE, shape_told
 
 STEPS_STYLES = {
     "nothing": CurveStyle("nothing", "#000000"),

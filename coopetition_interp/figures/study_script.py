@@ -6,23 +6,31 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from coopetition_interp.figures.study_figure import StudyFigure
 from coopetition_interp.figures.write import write_figure
 from coopetition_interp.studies.study import Study, StudyError
 
-from .study_figure import StudyFigure
+PACKED_STUDIES = Path("checkpoints")
+"""Where this repository keeps the packed study of each sweep, by the sweep's name."""
 
-PACKED_STUDY = Path("checkpoints/induction-heads")
 
+def study_parser(description: str | None, sweep: str) -> argparse.ArgumentParser:
+    """A parser with `--run DIR` (or `--study DIR`), by default this repository's, and `--out`.
 
-def study_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with `--study DIR`, by default the packed study of this repository, and `--out`."""
+    Args:
+        description: For `--help`.
+        sweep: Which sweep makes the study.
+    """
     parser = argparse.ArgumentParser(description=description)
+    packed = PACKED_STUDIES / sweep
     parser.add_argument(
+        "--run",
         "--study",
+        dest="study",
         type=Path,
-        default=PACKED_STUDY,
+        default=packed,
         metavar="DIR",
-        help=f"the sweep's directory, or a packed study ({PACKED_STUDY})",
+        help=f"the directory of a sweep, of one run, or of a packed study ({packed})",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for what is written (figures in the study)"
@@ -35,8 +43,9 @@ def run_script(
     script: str,
     figure: Callable[[Study], StudyFigure],
     arguments: Sequence[str] | None = None,
+    sweep: str = "induction-heads",
 ) -> None:
-    """A figure's script: draws it, writes it, prints its numbers beside the thesis's.
+    """A figure's script: draws it, writes it, prints its numbers beside the published.
 
     Exits with status 2, and a line that says which command makes what is missing, if the study
     lacks a run.
@@ -46,11 +55,12 @@ def run_script(
         script: The script's file, which names the files written.
         figure: Makes the figure from a study.
         arguments: Words after the script's name; by default those it was called with.
+        sweep: Which sweep makes the study.
     """
-    parser = study_parser(description)
+    parser = study_parser(description, sweep)
     options = parser.parse_args(arguments)
     try:
-        made = figure(Study(options.study))
+        made = figure(Study(options.study, sweep))
     except StudyError as error:
         parser.error(str(error))
     folder = options.out or options.study / "figures"
@@ -74,9 +84,9 @@ def write_study_figure(made: StudyFigure, stem: Path) -> list[Path]:
     entry = made.entry
     stem.parent.mkdir(parents=True, exist_ok=True)
     print(entry.title)
-    print(entry.numbers.rename(columns={"paper": "thesis"}).to_string(index=False))
+    print(entry.numbers.to_string(index=False))
     print(f"{entry.verdict}. {entry.note}")
-    tables = {**made.tables, "numbers": entry.numbers.rename(columns={"paper": "thesis"})}
+    tables = {**made.tables, "numbers": entry.numbers}
     written = []
     for word, table in tables.items():
         path = stem.parent / f"{stem.name}{'_' if word else ''}{word}.csv"

@@ -1,0 +1,1 @@
+"""Figures of the coopetition paper from a study's runs, a verdict with each."""

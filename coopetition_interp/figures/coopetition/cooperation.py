@@ -1,0 +1,227 @@
+"""Figures 4a to 4c: CIWL's layer 1 helps in-context learning to form, until it is too far gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
+from coopetition_interp.figures.style import CurveStyle, in_millions
+from coopetition_interp.studies.coopetition_runs import PREFIX_OF_SEED, of_seeds, starting_with
+from coopetition_interp.studies.study import Study
+from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED, moment_in_name
+
+from .claims import over, under
+from .runs_compared import compare_runs, curve_of, shades
+
+LEARNED = 0.75
+"""ICL's in-context accuracy from which on a run on ICL-only data counts as having learned it."""
+
+GRAFTS, RESUMED = "grafts/ciwl-only-", "resumed/ciwl-only-"
+
+
+def graft(study: Study) -> StudyFigure:
+    """Figure 4a: ICL-only data, from scratch and with main's block 1 and unembedding."""
+    study.require(["icl_only", "grafts/main-end"], "Figure 4a")
+    alone, grafted = of_seeds(study, "icl_only"), of_seeds(study, "grafts/main-end")
+    both = sorted(alone.keys() & grafted.keys())
+    with_graft = {seed: _final(study, grafted[seed]) for seed in both}
+    without = {seed: _final(study, alone[seed]) for seed in both}
+    scratch, graft = "from scratch", "with the graft"
+    curves = {scratch: study.metrics("icl_only"), graft: study.metrics("grafts/main-end")}
+    styles = {scratch: CurveStyle(scratch, "#111111"), graft: CurveStyle(graft, "#2ca02c")}
+    lengths = {name: in_millions(table["sequences_seen"].max()) for name, table in curves.items()}
+    losses = {name: curve_of(table, "icl", "loss").iloc[-1] for name, table in curves.items()}
+    return study_figure(
+        "Figure 4a: the graft",
+        "On ICL-only data a network from scratch stays on a plateau; with layer 1 and the "
+        "unembedding of a network that ended with CIWL, it learns in-context learning quickly.",
+        compare_runs(
+            {"loss on ICL": ("icl", "loss"), "accuracy on ICL": ("icl", "in_context_accuracy")},
+            curves,
+            styles,
+            "Training on ICL-only data",
+        ),
+        [
+            (
+                "ICL accuracy with the graft",
+                "learns within ~2M",
+                f"{in_words(with_graft)} after {lengths[graft]}",
+            ),
+            (
+                "ICL accuracy from scratch",
+                "plateau",
+                f"{in_words(without)} after {lengths[scratch]}",
+            ),
+            ("ICL loss at the end, with the graft", "near 0", f"{losses[graft]:.3f}"),
+            ("ICL loss at the end, from scratch", "on a plateau", f"{losses[scratch]:.3f}"),
+        ],
+        [
+            over("ICL accuracy at the end with the graft", with_graft, LEARNED),
+            over(
+                "and its excess over that from scratch, which had longer",
+                {seed: with_graft[seed] - without[seed] for seed in both},
+                0.2,
+            ),
+        ],
+        ", ".join(run for seed in both for run in (alone[seed], grafted[seed])),
+        {"from_scratch": curves[scratch], "with_graft": curves[graft]},
+    )
+
+
+def graft_window(study: Study) -> StudyFigure:
+    """Figure 4b: grafts from checkpoints of training on CIWL-only data."""
+    study.require(["ciwl_only", *_of_main(study, GRAFTS)], "Figure 4b")
+    finals = {
+        seed: {
+            moment_in_name(name): _final(study, run)
+            for name, run in starting_with(study, GRAFTS, seed).items()
+        }
+        for seed in PREFIX_OF_SEED
+    }
+    finals = {seed: dict(sorted(values.items())) for seed, values in finals.items() if values}
+    curves = _by_moment(study, GRAFTS)
+    best = {seed: max(values, key=values.__getitem__) for seed, values in finals.items()}
+    first = {seed: values[best[seed]] - values[min(values)] for seed, values in finals.items()}
+    last = {seed: values[best[seed]] - values[max(values)] for seed, values in finals.items()}
+    main = finals[MAIN_INIT_SEED]
+    learned = [moment for moment, value in main.items() if value >= LEARNED]
+    window = (
+        f"{in_millions(min(learned))} to {in_millions(max(learned))} of {_range(main)}"
+        if learned
+        else f"none of {_range(main)}"
+    )
+    return study_figure(
+        "Figure 4b: the window of grafts",
+        "Layer 1 of a network trained on CIWL-only data lets in-context learning form for a brief "
+        "period: early and late checkpoints do not.",
+        compare_runs(
+            {"loss on ICL": ("icl", "loss"), "accuracy on ICL": ("icl", "in_context_accuracy")},
+            curves,
+            _shaded(curves, "from"),
+            "Training on ICL-only data with block 1 and unembedding of a CIWL-only checkpoint",
+        ),
+        [
+            ("checkpoints that let ICL form", "9.8M to 31.5M of 4M to 64M", window),
+            *(
+                (
+                    f"ICL accuracy from the checkpoint at {in_millions(moment)}",
+                    "",
+                    in_words({seed: values[moment] for seed, values in finals.items()}),
+                )
+                for moment in main
+            ),
+        ],
+        [
+            over(
+                "ICL accuracy from the best checkpoint",
+                {seed: values[best[seed]] for seed, values in finals.items()},
+                LEARNED,
+            ),
+            over("the window opens: best less earliest", first, 0.1),
+            over("and closes: best less latest", last, 0.1),
+        ],
+        f"{GRAFTS}*, of {len(finals)} initialisations",
+        {"": _as_table(finals)},
+    )
+
+
+def resumed(study: Study) -> StudyFigure:
+    """Figure 4c: bursty training from checkpoints of training on CIWL-only data."""
+    study.require(["ciwl_only", *_of_main(study, RESUMED)], "Figure 4c")
+    tops = {
+        seed: {
+            moment_in_name(name): float(curve_of(study.metrics(run), "flip").max())
+            for name, run in starting_with(study, RESUMED, seed).items()
+        }
+        for seed in PREFIX_OF_SEED
+    }
+    tops = {seed: dict(sorted(values.items())) for seed, values in tops.items() if values}
+    curves = _by_moment(study, RESUMED)
+    main = tops[MAIN_INIT_SEED]
+    return study_figure(
+        "Figure 4c: formed CIWL prevents in-context learning",
+        "From early CIWL-only checkpoints, training on bursty data brings a transient emergence of "
+        "in-context learning; once CIWL has formed, none.",
+        compare_runs(
+            {"Flip": ("flip", "in_context_accuracy"), "ICL": ("icl", "in_context_accuracy")},
+            curves,
+            _shaded(curves, "from"),
+            "Training on bursty data from a CIWL-only checkpoint",
+        ),
+        [
+            (
+                f"highest Flip from the checkpoint at {in_millions(moment)}",
+                "over 0.5 early, no rise late",
+                in_words({seed: values[moment] for seed, values in tops.items()}),
+            )
+            for moment in main
+        ],
+        [
+            over(
+                "highest Flip from the earliest checkpoint",
+                {seed: values[min(values)] for seed, values in tops.items()},
+                0.5,
+            ),
+            under(
+                "highest Flip from the latest checkpoint",
+                {seed: values[max(values)] for seed, values in tops.items()},
+                0.5,
+            ),
+            Check(
+                "in every seed the highest Flip does not rise by more than 0.05 from one "
+                "checkpoint to the next",
+                all(
+                    later <= earlier + 0.05
+                    for values in tops.values()
+                    for earlier, later in zip(
+                        list(values.values())[:-1], list(values.values())[1:], strict=True
+                    )
+                ),
+            ),
+        ],
+        f"{RESUMED}*, of {len(tops)} initialisations",
+        {"": _as_table(tops)},
+    )
+
+
+def in_words(values: Mapping[int, float]) -> str:
+    """A number of each seed, the main seed's first."""
+    return ", ".join(f"{value:.3f}" for value in values.values())
+
+
+def _final(study: Study, run: str) -> float:
+    return float(curve_of(study.metrics(run), "icl").iloc[-1])
+
+
+def _of_main(study: Study, prefix: str) -> list[str]:
+    """The runs of the main seed that there are; one that says what is missing if there is none."""
+    return list(starting_with(study, prefix).values()) or [f"{prefix}*"]
+
+
+def _by_moment(study: Study, prefix: str) -> dict[str, pd.DataFrame]:
+    runs = starting_with(study, prefix)
+    return {
+        name: study.metrics(runs[name]) for name in sorted(runs, key=lambda n: moment_in_name(n))
+    }
+
+
+def _shaded(curves: Mapping[str, pd.DataFrame], word: str) -> dict[str, CurveStyle]:
+    return {
+        name: CurveStyle(f"{word} {name}", colour) for name, colour in shades(list(curves)).items()
+    }
+
+
+def _range(values: Mapping[int, float]) -> str:
+    return f"{in_millions(min(values))} to {in_millions(max(values))}"
+
+
+def _as_table(by_seed: Mapping[int, Mapping[int, float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"seed": seed, "checkpoint": moment, "value": value}
+            for seed, values in by_seed.items()
+            for moment, value in values.items()
+        ]
+    )
