@@ -114,8 +114,16 @@ class GraftOut(_Graft):
 _OFTEN_FIXED = ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O", "pos_embed.W_pos")
 
 
-def _depth(name: str) -> int | None:
-    """Where in the model a weight is: -1 before block 0, i in block i, a large number after."""
+def weight_depth(name: str) -> int | None:
+    """Where in a model a weight is: what grafts till or from a layer take goes by this.
+
+    Args:
+        name: Its name in the state dict.
+
+    Returns:
+        -1 before block 0, i in block i, a large number after the blocks; None if it is no weight
+        of a `HookedTransformer`.
+    """
     part, *rest = name.split(".")
     if part in ("exemplar_embed", "embed", "pos_embed"):
         return -1
@@ -123,7 +131,7 @@ def _depth(name: str) -> int | None:
         return int(rest[0])
     if part in ("ln_final", "unembed"):
         return 10**9
-    return None  # not a weight of a HookedTransformer
+    return None
 
 
 def _donor_weights(
@@ -140,7 +148,7 @@ def _donor_weights(
     """
 
     def chosen(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        depths = {name: _depth(name) for name in weights}
+        depths = {name: weight_depth(name) for name in weights}
         return {name: weights[name] for name, d in depths.items() if d is not None and wanted(d)}
 
     own = chosen(dict(model.state_dict()))
