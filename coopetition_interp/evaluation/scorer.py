@@ -109,7 +109,7 @@ class Scorer:
         """Metrics of a chunk."""
         if not self._compile:
             return self._score(self._forward(part), part, W_U)
-        inputs = [*self.model.parameters(), part.exemplars, part.labels, part.roles]
+        inputs = [*(p.detach() for p in self.model.parameters()), part.exemplars, part.labels, part.roles]
         shape = part.exemplars.shape
         if shape not in self._compiled:
             self._compiled[shape], _ = compile_record(record(self._recorded, inputs), inputs)

@@ -82,14 +82,18 @@ def write_study_figure(made: StudyFigure, stem: Path) -> list[Path]:
         OSError: No space or no permission.
     """
     entry = made.entry
-    stem.parent.mkdir(parents=True, exist_ok=True)
     print(entry.title)
     print(entry.numbers.to_string(index=False))
     print(f"{entry.verdict}. {entry.note}")
-    tables = {**made.tables, "numbers": entry.numbers}
+    return [*write_tables(made, stem), *write_figure(entry.figure, stem)]
+
+
+def write_tables(made: StudyFigure, stem: Path) -> list[Path]:
+    """Writes a figure's tables and its numbers; arguments as of `write_study_figure`."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
-    for word, table in tables.items():
+    for word, table in {**made.tables, "numbers": made.entry.numbers}.items():
         path = stem.parent / f"{stem.name}{'_' if word else ''}{word}.csv"
         table.to_csv(path, index=False)
         written.append(path)
-    return [*written, *write_figure(entry.figure, stem)]
+    return written

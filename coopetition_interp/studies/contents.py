@@ -74,3 +74,6 @@ COOPETITION = StudyContents(
     ),
     main_moments=_peak_and_end,
 )
+
+STUDIES = {contents.sweep: contents for contents in (INDUCTION_HEADS, COOPETITION)}
+"""By the sweep's name."""

@@ -38,6 +38,7 @@ def _query_attention(run: Run) -> pd.DataFrame:
     for pair in range(ciwl.n_pairs):
         table = query_attention(model, with_right_label_in(ciwl, pair), by="position")
         last = table[table["layer"] == model.cfg.n_layers - 1].drop(columns="layer")
+        last = last.rename(columns={"to": "position"})
         last.insert(0, "right_label_at", 2 * pair + 1)
         tables.append(last)
     return pd.concat(tables, ignore_index=True)
