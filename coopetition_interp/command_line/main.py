@@ -395,11 +395,13 @@ def _figures(options: argparse.Namespace) -> None:
                 "studies under checkpoints/, or give --runs DIR"
             )
     sweeps = ("coopetition", "coopetition", "induction-heads")
-    studies = [
+    coopetition, real, induction_heads = (
         None if path is None else Study(path, sweep)
         for path, sweep in zip(paths, sweeps, strict=True)
-    ]
-    page, missing = draw_every_figure(options.out, *studies, images=options.images)
+    )
+    page, missing = draw_every_figure(
+        options.out, coopetition, real, induction_heads, images=options.images
+    )
     print(f"wrote {page}")
     if missing:
         told = "\n".join(f"{name}: {reason}" for name, reason in missing.items())

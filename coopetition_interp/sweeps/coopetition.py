@@ -9,6 +9,7 @@ Names, in the order they are run (a moment is in sequences seen):
     ciwl_only                         CIWL alone is possible
     icl_only                          ICL alone is possible (4a)
     grafts/main-end                   icl_only, block 1 and unembedding fixed to main's end (4a)
+    grafts/main-MOMENT                the same from main's checkpoints, at the paper's scale
     grafts/ciwl-only-MOMENT           the same from ciwl_only's checkpoints (4b)
     resumed/ciwl-only-MOMENT          bursty data from ciwl_only's checkpoints (4c)
     matched                           the query exemplar itself is in context (6)
@@ -27,25 +28,29 @@ Names, in the order they are run (a moment is in sequences seen):
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.data import FeatureSource
-from coopetition_interp.interventions import AblateHeads, BlockPreviousToken, Clamp, GraftOut
+from coopetition_interp.data import FeatureFile, FeatureSource, OmniglotFeatures
+from coopetition_interp.interventions import AblateHeads, BlockPreviousToken, GraftOut
 from coopetition_interp.sequences import standard_evaluators
 from coopetition_interp.sequences.sequence_config import SequenceKind
-from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
 from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
 
 MAIN_INIT_SEED, MAIN_DATA_SEED = 5, 2
 OTHER_INIT_SEEDS = (6, 7)
 OTHER_DATA_SEEDS = (3, 4)
-N_HEADS = 8
 
+FULL_SIZE = (12_800, 20)
 SIZES = ((12_800, 5), (1_600, 20), (1_600, 5))
 """(classes, exemplars) of Figure 9; those of 1600 classes are unrotated characters."""
+
+Moment = int | Literal["last"]
+"""Of a checkpoint, in sequences seen."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,15 @@ class CoopetitionScale:
         resumed: Length of runs that start from a CIWL-only checkpoint.
         graft_from: Checkpoints of the CIWL-only run that are grafted from.
         resume_from: Checkpoints of it that bursty training starts from.
+        graft_from_main: Checkpoints of the main run, besides its last, that are grafted from.
         evaluate_every: Between evaluations.
         n_evaluation_sequences: Of each evaluator, in all runs but the main one.
         long: Length of the long main run; 0 for none.
         twelve_layers: Length of the 12-layer runs; 0 for none.
+        full_size: (classes, exemplars) of the main run.
+        sizes: Those of the runs with fewer.
+        seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
+        seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
     """
 
     main: int
@@ -79,12 +89,18 @@ class CoopetitionScale:
     resume_from: tuple[int, ...]
     evaluate_every: int
     n_evaluation_sequences: int
+    graft_from_main: tuple[int, ...] = ()
     long: int = 0
     twelve_layers: int = 0
+    full_size: tuple[int, int] = FULL_SIZE
+    sizes: tuple[tuple[int, int], ...] = SIZES
+    seeds_graft_from: tuple[int, ...] | None = None
+    seeds_resume_from: tuple[int, ...] | None = None
 
 
 SCALES: dict[str, CoopetitionScale] = {
-    # In a few thousand sequences, to try the machinery.
+    # In a few thousand sequences, to try the machinery. In-context learning never dominates here,
+    # so the runs without the heads that carry it fail, and say so.
     "tiny": CoopetitionScale(
         main=32_000,
         main_every=3_200,
@@ -97,6 +113,8 @@ SCALES: dict[str, CoopetitionScale] = {
         resume_from=(1_600, 6_400),
         evaluate_every=3_200,
         n_evaluation_sequences=200,
+        full_size=(64, 5),
+        sizes=((64, 3), (32, 5), (32, 3)),
     ),
     # The preset's ICL comes at 0.16M, peaks at 0.4M and has lost to CIWL by 0.65M.
     "laptop": CoopetitionScale(
@@ -105,10 +123,12 @@ SCALES: dict[str, CoopetitionScale] = {
         bursty=1_200_000,
         ciwl_only=1_600_000,
         icl_only=600_000,
-        grafted=300_000,
+        grafted=600_000,
         resumed=500_000,
-        graft_from=(50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000),
-        resume_from=(50_000, 100_000, 200_000, 400_000, 800_000),
+        graft_from=(100_000, 200_000, 400_000, 800_000, 1_600_000),
+        resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),
+        seeds_graft_from=(100_000, 400_000, 1_600_000),
+        seeds_resume_from=(20_000, 100_000, 400_000),
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
@@ -116,17 +136,18 @@ SCALES: dict[str, CoopetitionScale] = {
     "omniglot": CoopetitionScale(
         main=5_000_000,
         main_every=100_000,
-        bursty=2_000_000,
-        ciwl_only=2_000_000,
+        bursty=3_000_000,
+        ciwl_only=1_000_000,
         icl_only=600_000,
-        grafted=300_000,
+        grafted=600_000,
         resumed=600_000,
-        graft_from=(200_000, 600_000, 2_000_000),
-        resume_from=(200_000, 600_000, 2_000_000),
+        graft_from=(100_000, 300_000, 1_000_000),
+        resume_from=(100_000, 300_000, 1_000_000),
         evaluate_every=50_000,
         n_evaluation_sequences=2_000,
     ),
-    # Section 2 and Appendix B; the released code's "12M" resume is in fact from 10M, here it is 12M.
+    # Section 2 and Appendix B; where the released code's "12M" resume loads 10M, here it is 12M.
+    # The paper shows main to 20M, and grafts from it there.
     "paper": CoopetitionScale(
         main=64_000_000,
         main_every=50_000,
@@ -139,11 +160,10 @@ SCALES: dict[str, CoopetitionScale] = {
             round(millions * 1_000_000)
             for millions in (4, 8, 9.75, 9.8, 15, 20, 25, 31.5, 32, 48, 64)
         ),
-        resume_from=tuple(
-            millions * 1_000_000 for millions in (4, 5, 6, 7, 8, 9, 10, 12, 16)
-        ),
+        resume_from=tuple(millions * 1_000_000 for millions in (4, 5, 6, 7, 8, 9, 10, 12, 16)),
         evaluate_every=50_000,
         n_evaluation_sequences=5_000,
+        graft_from_main=(20_000_000,),
         long=320_000_000,
         twelve_layers=400_000_000,
     ),
@@ -214,14 +234,14 @@ def coopetition_plan(
         PlannedRun("sinusoidal", light.replace(model={"positions": "sinusoidal"})),
         *(
             PlannedRun(f"sizes/{classes}x{exemplars}", _resized(light, classes, exemplars))
-            for classes, exemplars in SIZES
+            for classes, exemplars in scale.sizes
         ),
         *(
             PlannedRun(
                 f"mlps/{classes}x{exemplars}",
                 _resized(light, classes, exemplars).replace(model={"mlps": True}),
             )
-            for classes, exemplars in ((12_800, 20), *SIZES)
+            for classes, exemplars in (scale.full_size, *scale.sizes)
         ),
         *_runs_at_the_papers_scale(light, scale),
     ]
@@ -230,6 +250,11 @@ def coopetition_plan(
 def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) -> list[PlannedRun]:
     """The runs behind the paper's claims, but main, from one initialisation."""
     main, ciwl_only = f"{prefix}main", f"{prefix}ciwl_only"
+    graft_from, resume_from = scale.graft_from, scale.resume_from
+    if prefix and scale.seeds_graft_from is not None:
+        graft_from = scale.seeds_graft_from
+    if prefix and scale.seeds_resume_from is not None:
+        resume_from = scale.seeds_resume_from
     icl = _on(light, "icl_only")
     grafted = icl.replace(
         n_sequences=scale.grafted,
@@ -237,9 +262,12 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
         evaluate_at=Schedule(every=max(1, scale.evaluate_every // 2)),
     )
     resumed = light.replace(n_sequences=scale.resumed, checkpoint_at=Schedule())
-    no_previous_token = BlockPreviousToken(
-        [(0, head) for head in range(N_HEADS)], label_rows_only=True
-    )
+    heads_of_layer_0 = [(0, head) for head in range(light.model.n_heads)]
+    no_previous_token = BlockPreviousToken(heads_of_layer_0, label_rows_only=True)
+
+    def graft(name: str, donor: str, moment: Moment) -> PlannedRun:
+        return PlannedRun(f"{prefix}grafts/{name}", _grafted(grafted, donor, moment), (donor,))
+
     return [
         PlannedRun(
             ciwl_only,
@@ -247,7 +275,7 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
                 n_sequences=scale.ciwl_only,
                 checkpoint_at=Schedule(
                     every=scale.evaluate_every,
-                    at=tuple(sorted({*scale.graft_from, *scale.resume_from})),
+                    at=tuple(sorted({*graft_from, *resume_from})),
                 ),
             ),
         ),
@@ -255,35 +283,20 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
             f"{prefix}icl_only",
             icl.replace(n_sequences=scale.icl_only, checkpoint_at=Schedule()),
         ),
-        PlannedRun(
-            f"{prefix}grafts/main-end",
-            lambda runs: grafted.replace(clamps=(GraftOut(str(runs[main].checkpoint_path("last").resolve()), layer=0),)),
-            (main,),
-        ),
+        graft("main-end", main, "last"),
+        *(graft(f"main-{moment_name(at)}", main, at) for at in scale.graft_from_main),
+        *(graft(f"ciwl-only-{moment_name(at)}", ciwl_only, at) for at in graft_from),
         *(
             PlannedRun(
-                f"{prefix}grafts/ciwl-only-{moment_name(moment)}",
-                _with(grafted, lambda runs, at=moment: {"clamps": (_graft(runs[ciwl_only], at),)}),
+                f"{prefix}resumed/ciwl-only-{moment_name(at)}",
+                _resumed(resumed, ciwl_only, at),
                 (ciwl_only,),
             )
-            for moment in scale.graft_from
-        ),
-        *(
-            PlannedRun(
-                f"{prefix}resumed/ciwl-only-{moment_name(moment)}",
-                _with(
-                    resumed,
-                    lambda runs, at=moment: {"start_from": _checkpoint(runs[ciwl_only], at)},
-                ),
-                (ciwl_only,),
-            )
-            for moment in scale.resume_from
+            for at in resume_from
         ),
         PlannedRun(f"{prefix}matched", _on(light, "matched")),
         PlannedRun(f"{prefix}one-layer", light.replace(model={"n_layers": 1})),
-        PlannedRun(
-            f"{prefix}previous-token-blocked", light.replace(clamps=(no_previous_token,))
-        ),
+        PlannedRun(f"{prefix}previous-token-blocked", light.replace(clamps=(no_previous_token,))),
         PlannedRun(
             f"{prefix}previous-token-heads-ablated",
             lambda runs: light.replace(clamps=(_without_icl_heads(runs[main]),)),
@@ -315,19 +328,38 @@ def _on(config: RunConfig, kind: SequenceKind) -> RunConfig:
     return config.replace(sequences={"kind": kind})
 
 
-def _with(
-    config: RunConfig, changes: Callable[[Mapping[str, Run]], Mapping[str, object]]
-) -> Callable[[Mapping[str, Run]], RunConfig]:
-    return lambda runs: config.replace(**changes(runs))
-
-
-def _checkpoint(run: Run, sequences_seen: int) -> str:
-    return str(run.checkpoint_path(run.nearest_checkpoint(sequences_seen)).resolve())
-
-
-def _graft(donor: Run, sequences_seen: int) -> Clamp:
+def _grafted(config: RunConfig, donor: str, moment: Moment) -> MakeConfig:
     """Block 1 and the unembedding fixed to a checkpoint's (paper, section 5.1)."""
-    return GraftOut(_checkpoint(donor, sequences_seen), layer=0)
+
+    def make(runs: Mapping[str, Run]) -> RunConfig:
+        return config.replace(clamps=(GraftOut(_checkpoint(runs[donor], moment), layer=0),))
+
+    return make
+
+
+def _resumed(config: RunConfig, donor: str, moment: Moment) -> MakeConfig:
+    """From a checkpoint's weights, with a fresh optimizer (paper, section 5.2)."""
+
+    def make(runs: Mapping[str, Run]) -> RunConfig:
+        return config.replace(start_from=_checkpoint(runs[donor], moment))
+
+    return make
+
+
+def _checkpoint(run: Run, moment: Moment) -> str:
+    """File of the checkpoint at a moment, which falls on the end of a step.
+
+    Raises:
+        ConfigError: The run kept none there, so that another moment's would be taken for it.
+    """
+    if moment == "last":
+        return str(run.checkpoint_path("last").resolve())
+    nearest = run.nearest_checkpoint(float(moment))
+    if not 0 <= nearest - moment < run.config.batch_size:
+        raise ConfigError(
+            f"{run.path} has no checkpoint at {moment} sequences seen, the nearest is at {nearest}"
+        )
+    return str(run.checkpoint_path(nearest).resolve())
 
 
 def _without_icl_heads(main: Run) -> AblateHeads:
@@ -345,9 +377,13 @@ def _without_icl_heads(main: Run) -> AblateHeads:
 def _resized(config: RunConfig, n_classes: int, n_exemplars: int) -> RunConfig:
     """Fewer classes or exemplars; 1600 classes are those of 1600 characters, unrotated."""
     features = config.features
-    names = {field.name for field in dataclasses.fields(features)}
-    if n_classes <= 1_600 and "transforms" in names:
+    if n_classes <= 1_600 and isinstance(features, FeatureFile | OmniglotFeatures):
         features = dataclasses.replace(features, transforms="unrotated")
     smaller = config.classes.n_train is not None and config.classes.n_train < n_classes
     classes = {"n_train_exemplars": n_exemplars} | ({} if smaller else {"n_train": n_classes})
     return config.replace(features=features, classes=classes)
+
+
+def moment_in_name(name: str) -> int:
+    """Sequences seen, from the end of a run's name that `moment_name` made."""
+    return round(float(name.rpartition("-")[2].removesuffix("M")) * 1e6)

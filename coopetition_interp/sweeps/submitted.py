@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from coopetition_interp.sweeps.sweep import PlannedRun, run_sweep
-from coopetition_interp.training import ConfigError
+from coopetition_interp.sweeps.sweep import Job, PlannedRun, run_sweep
+from coopetition_interp.training import ConfigError, RunError
 
 MINUTES = 24 * 60
+MAX_TIMEOUTS = 100
+"""How often a run that is not finished when its time is up goes back into the queue."""
+
+LOGS = "jobs"
+"""Folder of submitit's logs in a sweep's directory."""
 
 
 def run_sweep_with_submitit(
@@ -23,36 +28,99 @@ def run_sweep_with_submitit(
     options: Sequence[str] = (),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """`run_sweep` with each run a job; this process stays to watch over them.
+    """`run_sweep` with each run a job, named after it; this process stays to watch over them.
 
-    It may be stopped: jobs go on, and started again it leaves alone what is finished, resumes what
-    was interrupted, and reports as failed what is still in use by a job.
+    A job that is preempted, or whose time is up, goes back into the queue and is resumed there.
+    This process may be stopped: jobs of a cluster go on, and started again it leaves alone what is
+    finished, waits for what is running, and resumes what was interrupted.
 
     Args:
         plan: The runs, each after those it needs.
-        out: The sweep's directory; logs of jobs go into its `jobs`. All nodes must see it.
+        out: The sweep's directory; logs of jobs go into its `jobs`. All nodes must see it, and its
+            file system must know locks (NFS and Lustre do if mounted so).
         cluster: "slurm", or "local" for jobs on this machine.
-        at_once: How many jobs may be under way at a time.
+        at_once: How many jobs may be submitted and not ended at a time.
         options: `name=value` handed to submitit's `update_parameters`, values in JSON or plain
-            text, such as "slurm_partition=gpu". `timeout_min` is a day unless given.
+            text, such as "slurm_partition=gpu" or "gpus_per_node=1". `timeout_min` is a day unless
+            given.
         progress: Show a progress bar over runs.
 
     Returns:
-        `sweep_status(plan, out)` at the end.
+        `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
 
     Raises:
         ConfigError: The plan or an option is wrong, or there is no Slurm here.
     """
     import submitit  # slow to import, and of no use to who trains a single run
 
-    if at_once < 1:
-        raise ConfigError(f"workers must be at least 1; got {at_once}")
+    parameters = {"timeout_min": MINUTES, **_parsed(options)}
     try:
-        executor = submitit.AutoExecutor(folder=Path(out) / "jobs", cluster=cluster)
-        executor.update_parameters(**{"timeout_min": MINUTES, **_parsed(options)})
-    except (RuntimeError, NameError, ValueError, TypeError) as error:
-        raise ConfigError(f"submitit refuses cluster {cluster!r} with these options: {error}") from error
-    return run_sweep(plan, out, executor, at_once, progress)
+        executor = submitit.AutoExecutor(
+            folder=Path(out) / LOGS,
+            cluster=cluster,
+            **{f"{cluster}_max_num_timeout": MAX_TIMEOUTS},
+        )
+        executor.update_parameters(**parameters)
+    except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
+        raise ConfigError(
+            f"submitit refuses the executor {cluster} with {_listed(parameters)}: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    named = {"name", "slurm_job_name"} & parameters.keys()
+    return run_sweep(plan, out, _SubmititJobs(executor, name_jobs=not named), at_once, progress)
+
+
+class _SubmititJobs:
+    """submitit's executor as `run_sweep` wants it: jobs named after their runs, and resumable."""
+
+    def __init__(self, executor: Any, name_jobs: bool):
+        self._executor = executor
+        self._name_jobs = name_jobs
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Job:
+        config = arguments[0]
+        if self._name_jobs:
+            self._executor.update_parameters(name=config["name"].replace("/", "."))
+        return _SubmititJob(self._executor.submit(ResumableCall(), function, *arguments))
+
+
+class ResumableCall:
+    """Calls a function that goes on where it was when called again.
+
+    submitit asks for its `checkpoint` when a job is preempted or its time is up, and puts that in
+    the queue.
+    """
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls it."""
+        return function(*arguments)
+
+    def checkpoint(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The same call once more, as submitit's `DelayedSubmission`."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, function, *arguments)
+
+
+class _SubmititJob:
+    """A job whose end without a result is told in one line."""
+
+    def __init__(self, job: Any):
+        self._job = job
+
+    def done(self) -> bool:
+        return self._job.done()
+
+    def result(self) -> Any:
+        from submitit.core.utils import FailedJobError, UncompletedJobError
+
+        try:
+            return self._job.result()
+        except (FailedJobError, UncompletedJobError) as error:
+            raise RunError(
+                f"job {self._job.job_id} ended before the run was finished: see "
+                f"{self._job.paths.stderr}"
+            ) from error
 
 
 def _parsed(options: Sequence[str]) -> dict[str, Any]:
@@ -66,3 +134,7 @@ def _parsed(options: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             parsed[name] = text
     return parsed
+
+
+def _listed(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())

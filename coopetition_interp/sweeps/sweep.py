@@ -2,7 +2,7 @@
 
 A sweep lives in one directory with a run directory for each name, so its state is simply what is
 there: finished runs are skipped, interrupted ones resumed, failed ones tried again when the sweep
-is started again.
+is started again, and those that another process is at are waited for.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 from tqdm.auto import tqdm
 
+from coopetition_interp.sweeps.processes import Processes
 from coopetition_interp.training import (
     ConfigError,
     Run,
@@ -29,8 +28,13 @@ from coopetition_interp.training import (
     train,
 )
 from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.typed_fields import dotted_fields
 
 SECONDS_BETWEEN_LOOKS = 0.5
+
+MEASURED = ("evaluators", "evaluation_seed", "evaluate_at", "checkpoint_at")
+MACHINE = ("name", "device", "n_threads", "compile")
+"""Fields of a config that do not decide what is trained."""
 
 MakeConfig = Callable[[Mapping[str, Run]], RunConfig]
 
@@ -126,43 +130,98 @@ def run_sweep(
         progress: Show a progress bar over runs.
 
     Returns:
-        `sweep_status(plan, out)` at the end.
+        `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
 
     Raises:
-        ConfigError: The plan is inconsistent.
+        ConfigError: The plan is inconsistent, or `at_once` is not positive.
     """
     check_plan(plan)
-    out = Path(out)
-    finished = {p.name for p in plan if state_of(out / p.name) == "finished"}
-    failed: set[str] = set()
-    waiting = [planned for planned in plan if planned.name not in finished]
-    jobs: dict[str, Job] = {}
-    with tqdm(total=len(plan), initial=len(finished), unit="run", disable=not progress) as bar:
-        while waiting or jobs:
-            for planned in list(waiting):
-                if failed & set(planned.needs):
-                    waiting.remove(planned)
-                    failed.add(planned.name)
-                    bar.write(f"{planned.name}: not run, since what it needs failed")
-                elif finished >= set(planned.needs) and len(jobs) < at_once:
-                    waiting.remove(planned)
-                    try:
-                        needed = {name: load_run(out / name) for name in planned.needs}
-                        config = planned.resolve(needed).to_dict()
-                    except (ValueError, RuntimeError, OSError) as error:
-                        failed.add(planned.name)
-                        bar.write(f"{planned.name}: failed: {error}")
-                        continue
-                    jobs[planned.name] = executor.submit(_do_run, config, str(out / planned.name))
-            for name, job in list(jobs.items()):
-                if job.done():
-                    del jobs[name]
-                    problem = _problem(job)
-                    (failed if problem else finished).add(name)
-                    bar.update(1)
-                    bar.write(f"{name}: {'failed: ' + problem if problem else 'finished'}")
-            time.sleep(SECONDS_BETWEEN_LOOKS if jobs else 0)
-    return sweep_status(plan, out)
+    if at_once < 1:
+        raise ConfigError(f"workers must be at least 1; got {at_once}")
+    with tqdm(total=len(plan), unit="run", disable=not progress) as bar:
+        sweep = _Sweep(plan, Path(out), bar)
+        while sweep.waiting or sweep.jobs:
+            sweep.start(executor, at_once)
+            if not sweep.collect() and (sweep.jobs or sweep.waiting):
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+    table = sweep_status(plan, out)
+    problems = {name: problem.strip().splitlines()[-1] for name, problem in sweep.problems.items()}
+    messages = zip(table["run"], table["message"], strict=True)
+    return table.assign(message=[problems.get(name, message) for name, message in messages])
+
+
+class _Sweep:
+    """A sweep under way: what is waiting, under way, finished, and what went wrong."""
+
+    def __init__(self, plan: Sequence[PlannedRun], out: Path, bar: tqdm):
+        self.out = out
+        self.bar = bar
+        self.plan = {planned.name: planned for planned in plan}
+        self.waiting: list[PlannedRun] = []
+        self.jobs: dict[str, Job] = {}
+        self.finished: set[str] = set()
+        self.problems: dict[str, str] = {}
+        self._left_to_others: set[str] = set()
+        for planned in plan:
+            if state_of(out / planned.name) != "finished":
+                self.waiting.append(planned)
+            elif other := _other_config(planned, out / planned.name):
+                self._fail(planned.name, other)
+            else:
+                self._finish(planned.name)
+
+    def start(self, executor: Executor, at_once: int) -> None:
+        """Submits the runs whose needs are there, as many as may be under way."""
+        for planned in list(self.waiting):
+            lost = [need for need in planned.needs if need in self.problems]
+            if lost:
+                self.waiting.remove(planned)
+                self._fail(planned.name, f"not run, since {', '.join(lost)} failed", "")
+            elif len(self.jobs) < at_once and self.finished >= set(planned.needs):
+                try:
+                    self._start(planned, executor)
+                except (ValueError, RuntimeError, OSError) as error:
+                    self.waiting.remove(planned)
+                    self._fail(planned.name, str(error))
+
+    def _start(self, planned: PlannedRun, executor: Executor) -> None:
+        path = self.out / planned.name
+        if RunDirectory(path).in_use():  # by another sweep, or a job that outlived its own
+            if planned.name not in self._left_to_others:
+                self._left_to_others.add(planned.name)
+                self.bar.write(f"{planned.name}: another process is at it: waiting for that")
+            return
+        if state_of(path) == "finished":  # by then
+            self.waiting.remove(planned)
+            self._finish(planned.name)
+            return
+        needed = {name: load_run(self.out / name) for name in planned.needs}
+        config = planned.resolve(needed).to_dict()
+        self.jobs[planned.name] = executor.submit(_do_run, config, str(path))
+        self.waiting.remove(planned)
+
+    def collect(self) -> bool:
+        """Takes note of the jobs that have ended; whether there were any."""
+        ended = [name for name, job in self.jobs.items() if job.done()]
+        for name in ended:
+            problem = _problem(self.jobs.pop(name))
+            if not problem:
+                self._finish(name)
+                self.bar.write(f"{name}: finished")
+            elif name not in self._left_to_others and state_of(self.out / name) == "running":
+                self.waiting.append(self.plan[name])  # another process was there first
+            else:
+                self._fail(name, problem)
+        return bool(ended)
+
+    def _finish(self, name: str) -> None:
+        self.finished.add(name)
+        self.bar.update(1)
+
+    def _fail(self, name: str, problem: str, how: str = "failed: ") -> None:
+        self.problems[name] = problem
+        self.bar.update(1)
+        self.bar.write(f"{name}: {how}{problem}")
 
 
 def run_sweep_locally(
@@ -173,65 +232,118 @@ def run_sweep_locally(
     Raises:
         ConfigError: The plan is inconsistent, or `workers` is not positive.
     """
-    if workers < 1:
-        raise ConfigError(f"workers must be at least 1; got {workers}")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return run_sweep(plan, out, pool, workers, progress)
+    with Processes() as processes:
+        return run_sweep(plan, out, processes, workers, progress)
 
 
 def _do_run(config: dict[str, Any], out: str) -> str:
     """One run, in whatever process it is sent to; returns what went wrong, or nothing."""
     try:
-        if (Path(out) / "config.json").exists():
-            _require_same(RunDirectory(out).read_config(), RunConfig.from_dict(config), out)
+        if RunDirectory(out).config_path.exists():
+            if other := _difference(RunDirectory(out).read_config(), RunConfig.from_dict(config)):
+                return f"{out} {other}"
             resume(out, progress=False)
         else:
             train(RunConfig.from_dict(config), out, progress=False)
     except (ValueError, RuntimeError, OSError) as error:
         return str(error) or traceback.format_exc()
+    except Exception:  # whatever it is, the other runs go on
+        return traceback.format_exc()
     return ""
 
 
-def _require_same(there: RunConfig, wanted: RunConfig, out: str) -> None:
-    if there != wanted:
-        raise RunError(
-            f"{out} was begun with another config than the sweep now plans: choose another "
-            "directory for the sweep, or remove that run"
-        )
+def _difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) -> str:
+    """What is to be said of a run whose config is not the planned one; nothing if it is.
+
+    Args:
+        there: The run's.
+        wanted: The planned one.
+        but: Fields that may differ.
+    """
+    old, new = dict(dotted_fields(there.to_dict())), dict(dotted_fields(wanted.to_dict()))
+    fields = [
+        name
+        for name in old | new
+        if old.get(name) != new.get(name) and name.partition(".")[0] not in but
+    ]
+    if not fields:
+        return ""
+    return (
+        f"was begun with another config than the sweep plans now (in {', '.join(fields)}): choose "
+        "another directory for the sweep, or remove that run"
+    )
+
+
+def _other_config(planned: PlannedRun, path: Path) -> str:
+    """`_difference` of a run that is there; of one made from others' checkpoints, nothing.
+
+    Such a config holds their paths, which change when a sweep is moved. A finished run is the
+    planned one if it was trained so, whatever was measured and kept on the way.
+    """
+    if not isinstance(planned.config, RunConfig):
+        return ""
+    but = (*MEASURED, *MACHINE) if state_of(path) == "finished" else ()
+    try:
+        difference = _difference(RunDirectory(path).read_config(), planned.resolve({}), but)
+    except (ValueError, RunError) as error:
+        return str(error)
+    return f"{path} {difference}" if difference else ""
 
 
 def _problem(job: Job) -> str:
     try:
         return job.result()
+    except RunError as error:
+        return str(error)
     except Exception as error:  # a worker that died, whatever killed it
         return f"{type(error).__name__}: {error}"
 
 
 def state_of(path: Path) -> str:
-    """State of a run directory: "missing", "running", "finished", "interrupted" or "failed"."""
+    """State of a run directory: "missing", "running", "finished", "interrupted" or "failed".
+
+    "running" means that a living process is at it; a run whose process was killed is
+    "interrupted", whatever it had written of itself.
+    """
+    directory = RunDirectory(path)
     try:
-        return RunDirectory(path).read_status()["state"]
+        noted = directory.read_status()["state"]
     except RunError:
+        noted = "missing"
+    if noted == "finished":
+        return noted
+    try:
+        if directory.in_use():
+            return "running"
+    except RunError:  # somebody else's: believe what it says
+        return noted
+    if not directory.config_path.exists():
         return "missing"
+    return noted if noted == "failed" else "interrupted"
 
 
 def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
     """A row per planned run: name, state, sequences seen, what it waits for, message.
 
-    "running" also stands for a run whose process was killed; starting the sweep again resumes it.
+    The state is that of `state_of`, but "differs" for a run that was finished with another config
+    than planned. The message says why a run failed, or in what it differs.
     """
     rows = []
     for planned in plan:
         path = Path(out) / planned.name
         state = state_of(path)
-        status = RunDirectory(path).read_status() if state != "missing" else {}
+        try:
+            status = RunDirectory(path).read_status()
+        except RunError:
+            status = {}
+        other = _other_config(planned, path) if RunDirectory(path).config_path.exists() else ""
         rows.append(
             {
                 "run": planned.name,
-                "state": state,
+                "state": "differs" if other and state == "finished" else state,
                 "sequences_seen": status.get("sequences_seen", 0),
                 "needs": ", ".join(planned.needs),
-                "message": status.get("message", ""),
+                "message": other or status.get("message", ""),
             }
         )
     return pd.DataFrame(rows)

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 
 from coopetition_interp.command_line import main
-from coopetition_interp.training import load_run
+from coopetition_interp.sweeps import coopetition_plan, only_named
+from coopetition_interp.training import load_run, preset, train
+from coopetition_interp.training.run_directory import RunDirectory
 
 SHORT = ["n_sequences=640", 'evaluate_at={"every": 640}', 'checkpoint_at={"every": 640}']
+SWEEP = ["sweep", "coopetition", "--out", "x"]
 
 
 def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
@@ -50,6 +53,14 @@ def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
         (["evaluate", "no-such-run"], "holds no run"),
         (["presets", "huge"], "unknown preset"),
         (["sweep", "induction-heads", "--out", "x", "--only", "zzz"], "no run's name begins"),
+        (["sweep", "induction-heads", "--out", "x", "--preset", "tiny"], "--preset is for the"),
+        ([*SWEEP, "--preset", "huge"], "no preset 'huge'"),
+        ([*SWEEP, "--workers", "0"], "at least 1; got 0"),
+        ([*SWEEP, "--executor-option", "timeout_min=5"], "add --executor local or slurm"),
+        (
+            [*SWEEP, "--executor", "local", "--executor-option", "colour=red"],
+            "'colour' need to be prefixed",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(words, message, tmp_path, monkeypatch, capsys):
@@ -59,6 +70,46 @@ def test_bad_input_is_one_line_and_status_2(words, message, tmp_path, monkeypatc
     assert message in error
     assert error.startswith("coopetition-interp: error: ")
     assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):
+    out = tmp_path / "sweep"
+    words = ["sweep", "coopetition", "--preset", "tiny", "--out", str(out)]
+    chosen = ["--only", "icl_only", "--only", "resumed/ciwl-only-0.0016M"]
+    assert main([*words, *chosen, "--status"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows[1:]] == [
+        ["ciwl_only", "missing"],
+        ["icl_only", "missing"],
+        ["resumed/ciwl-only-0.0016M", "missing"],
+    ]
+    assert not out.exists()
+
+    (planned,) = only_named(coopetition_plan("tiny"), ["icl_only"])
+    train(planned.resolve({}), out / "icl_only", progress=False)
+    saved = (out / "icl_only" / "resume.safetensors").stat().st_mtime_ns
+    assert main([*words, "--only", "icl_only"]) == 0  # there is nothing left to do
+    assert (out / "icl_only" / "resume.safetensors").stat().st_mtime_ns == saved
+    capsys.readouterr()
+    assert main([*words, *chosen, "--status"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[1:3] for row in rows[1:]] == [
+        ["missing", "0"],
+        ["finished", "6400"],
+        ["missing", "0"],
+    ]
+
+
+def test_a_sweep_with_a_failed_run_ends_with_status_2(tmp_path, capsys):
+    with RunDirectory(tmp_path / "main") as directory:
+        directory.write_config(preset("tiny").replace(data_seed=9), {})
+        directory.write_status("finished", 32_000)
+    words = ["sweep", "coopetition", "--preset", "tiny", "--out", str(tmp_path), "--only", "main"]
+    assert main(words) == 2
+    output = capsys.readouterr()
+    assert "main: failed: " in output.out
+    assert "another config than the sweep plans now (in data_seed)" in output.out
+    assert "1 of 1 runs did not finish" in output.err
 
 
 def test_unknown_options_are_refused(capsys):

@@ -1,12 +1,17 @@
 """A sweep does what is left to do, in order, and survives a run that fails."""
 
+import subprocess
+import sys
+import threading
+
 import pytest
 import torch
 
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.sweeps import PlannedRun, only_named, run_sweep, sweep_status
-from coopetition_interp.sweeps.sweep import check_plan
-from coopetition_interp.training import ConfigError, load_run
+from coopetition_interp.sweeps.sweep import check_plan, state_of
+from coopetition_interp.training import ConfigError, load_run, train
+from coopetition_interp.training.run_directory import RunDirectory
 
 
 class Done:
@@ -64,7 +69,10 @@ def test_all_runs_but_the_failed_and_its_dependant_finish(swept):
         "donor": "finished",
         "grafts/from-donor": "finished",
     }
-    assert table.set_index("run").message["fails"].startswith("the loss is")
+    messages = table.set_index("run").message
+    assert messages["fails"].startswith("the loss is")
+    assert messages["needs-what-fails"] == "not run, since fails failed"
+    assert messages["donor"] == ""
     assert executor.submitted == ["fails", "donor", "grafts/from-donor"]
 
 
@@ -90,6 +98,118 @@ def test_a_run_begun_with_another_config_is_refused(swept):
     changed = [PlannedRun("fails", config.replace(data_seed=9))]
     table = run_sweep(changed, out, InThisProcess(), 1, progress=False)
     assert states(table) == {"fails": "failed"}
+    assert "another config than the sweep plans now (in " in table.message.item()
+    assert "data_seed" in table.message.item()
+
+
+def test_a_finished_run_of_another_config_is_not_taken_for_the_planned_one(swept):
+    config, out, _, _ = swept
+    donor = PlannedRun("donor", config.replace(model={"init_seed": 7}))
+    dependant = PlannedRun("needs-donor", config, ("donor",))
+    executor = InThisProcess()
+    table = run_sweep([donor, dependant], out, executor, 1, progress=False)
+    assert executor.submitted == []
+    messages = table.set_index("run").message
+    assert "(in model.init_seed)" in messages["donor"]
+    assert messages["needs-donor"] == "not run, since donor failed"
+    assert states(table) == {"donor": "differs", "needs-donor": "missing"}
+    status = sweep_status([donor], out)
+    assert states(status) == {"donor": "differs"}
+    assert "(in model.init_seed)" in status.message.item()
+    assert load_run(out / "donor").config.model.init_seed == 6
+
+
+def test_a_finished_run_may_have_been_measured_otherwise(swept):
+    config, out, _, _ = swept
+    changes = ['evaluate_at={"every": 64}', 'checkpoint_at={"every": 64}', "compile=yes"]
+    donor = PlannedRun("donor", config.replace(model={"init_seed": 6}).with_overrides(changes))
+    executor = InThisProcess()
+    assert states(run_sweep([donor], out, executor, 1, progress=False)) == {"donor": "finished"}
+    assert executor.submitted == []
+    assert sweep_status([donor], out).message.item() == ""
+
+
+HOLD = """
+import filelock, sys
+with filelock.FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held_run(short_config, tmp_path):
+    """A run directory that says it is running, and the process that has it."""
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.write_config(short_config.replace(name="run", n_sequences=640), {})
+        directory.write_status("running", 320)
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run" / "in_use.lock")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield tmp_path / "run", holder
+        holder.kill()
+
+
+def test_a_killed_run_is_interrupted_and_not_running(held_run):
+    path, holder = held_run
+    assert state_of(path) == "running"
+    holder.kill()
+    holder.wait()
+    assert state_of(path) == "interrupted"
+    table = sweep_status([PlannedRun("run", RunDirectory(path).read_config())], path.parent)
+    assert states(table) == {"run": "interrupted"}
+    assert table.sequences_seen.item() == 320
+
+
+def test_a_run_that_waits_for_another_process_is_done_once_that_ends(held_run, capsys):
+    path, holder = held_run
+    config = RunDirectory(path).read_config()
+    (path / "config.json").unlink()  # nothing is there yet but its lock
+    (path / "status.json").unlink()
+    assert state_of(path) == "running"
+    executor = InThisProcess()
+    submitted_while_held = []
+
+    def end_it():
+        submitted_while_held.extend(executor.submitted)
+        holder.stdin.close()
+
+    threading.Timer(1.5, end_it).start()
+    table = run_sweep([PlannedRun("run", config)], path.parent, executor, 1, progress=False)
+    assert submitted_while_held == []
+    assert executor.submitted == ["run"]
+    assert states(table) == {"run": "finished"}
+    assert "run: another process is at it" in capsys.readouterr().out
+
+
+def test_what_another_process_finished_meanwhile_is_not_run(held_run, short_config):
+    path, holder = held_run
+    executor = InThisProcess()
+
+    def finish_it():
+        RunDirectory(path).write_status("finished", 640)
+        holder.stdin.close()
+
+    threading.Timer(0.7, finish_it).start()
+    planned = PlannedRun("run", RunDirectory(path).read_config())
+    table = run_sweep([planned], path.parent, executor, 1, progress=False)
+    assert states(table) == {"run": "finished"}
+    assert executor.submitted == []
+
+
+def test_a_failed_run_that_can_go_on_now_is_finished(short_config, tmp_path):
+    config = short_config.replace(name="run", n_sequences=640)
+    weights = train(config, tmp_path / "run", progress=False).weights()
+    RunDirectory(tmp_path / "run").write_status("failed", 640, "no space left")
+    plan = [PlannedRun("run", config)]
+    assert sweep_status(plan, tmp_path).message.item() == "no space left"
+    table = run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False)
+    assert states(table) == {"run": "finished"}
+    assert table.message.item() == ""
+    again = load_run(tmp_path / "run").weights()
+    assert all(torch.equal(again[name], weight) for name, weight in weights.items())
 
 
 def test_status_of_a_sweep_not_begun(swept, tmp_path):
@@ -98,10 +218,18 @@ def test_status_of_a_sweep_not_begun(swept, tmp_path):
 
 
 def test_only_named_keeps_what_is_needed(short_config):
-    chosen = only_named(plan_of(short_config), "grafts/")
-    assert [planned.name for planned in chosen] == ["donor", "grafts/from-donor"]
-    with pytest.raises(ConfigError, match="no run's name begins"):
-        only_named(plan_of(short_config), "nothing")
+    def chosen(*prefixes):
+        return [planned.name for planned in only_named(plan_of(short_config), prefixes)]
+
+    assert chosen("grafts/") == ["donor", "grafts/from-donor"]
+    assert chosen("grafts/", "needs", "donor") == [
+        "fails",
+        "needs-what-fails",
+        "donor",
+        "grafts/from-donor",
+    ]
+    with pytest.raises(ConfigError, match="no run's name begins with 'nothing'"):
+        chosen("grafts/", "nothing")
 
 
 def test_inconsistent_plans_are_refused(short_config):
@@ -110,3 +238,8 @@ def test_inconsistent_plans_are_refused(short_config):
         check_plan([run, run])
     with pytest.raises(ConfigError, match="b needs a, which is not planned before it"):
         check_plan([PlannedRun("b", short_config, ("a",)), run])
+
+
+def test_at_least_one_worker(short_config, tmp_path):
+    with pytest.raises(ConfigError, match="at least 1; got 0"):
+        run_sweep([PlannedRun("a", short_config)], tmp_path, InThisProcess(), 0, progress=False)

@@ -1,0 +1,164 @@
+"""A sweep as submitit's local jobs: in processes of their own, in order, resumed, and killed."""
+
+import importlib
+import os
+import threading
+import time
+
+import psutil
+import pytest
+import torch
+from submitit.helpers import DelayedSubmission
+
+from coopetition_interp.interventions import GraftIn
+from coopetition_interp.studies import Study
+from coopetition_interp.sweeps import PlannedRun, run_sweep_with_submitit, sweep_status
+from coopetition_interp.sweeps.submitted import ResumableCall
+from coopetition_interp.training import ConfigError, load_run, train
+from coopetition_interp.training.run_directory import RunDirectory
+
+
+def plan_of(config):
+    def graft(runs):
+        donor = str(runs["donor"].checkpoint_path("last"))
+        return config.replace(n_sequences=64, clamps=(GraftIn(donor, layer=0),))
+
+    return [
+        PlannedRun("killed", config.replace(n_sequences=10_000_000)),
+        PlannedRun("needs-killed", config, ("killed",)),
+        PlannedRun("donor", config),
+        PlannedRun("grafts/from-donor", graft, ("donor",)),
+    ]
+
+
+def interrupt_at_its_first_save(config, out):
+    """Leaves the run as Ctrl-C does, a third of the way through."""
+    module = importlib.import_module("coopetition_interp.training.train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SECONDS_BETWEEN_RESUME_SAVES", 0.0)
+        save = module._Record.save_resume
+
+        def save_then_interrupt(record, step):
+            save(record, step)
+            if step.state.steps_done:
+                raise KeyboardInterrupt
+
+        patch.setattr(module._Record, "save_resume", save_then_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out, progress=False)
+
+
+def kill_the_first_job(killed):
+    """Ends the first process that submitit starts for a job of this process, by its id."""
+    end = time.monotonic() + 60
+    while not killed and time.monotonic() < end:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                is_job = "submitit.core._submit" in process.cmdline()
+            except psutil.NoSuchProcess:
+                continue
+            if is_job:
+                killed.append(process.pid)
+                process.kill()
+                return
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def swept(short_config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep")
+    plan = plan_of(short_config)
+    donor = short_config.replace(name="donor")
+    interrupt_at_its_first_save(donor, out / "donor")
+    first_checkpoint = RunDirectory(out / "donor").checkpoint_path(640)
+    written = first_checkpoint.stat().st_mtime_ns
+    before = sweep_status(plan, out)
+    killed = []
+    killer = threading.Thread(target=kill_the_first_job, args=(killed,))
+    killer.start()
+    with pytest.MonkeyPatch.context() as patch:  # it waits for results to show on slow disks
+        patch.setattr("submitit.core.core.Job._results_timeout_s", 1)
+        table = run_sweep_with_submitit(
+            plan, out, "local", 1, ["timeout_min=30", "slurm_partition=gpu"], progress=False
+        )
+    killer.join()
+    assert killed
+    assert first_checkpoint.stat().st_mtime_ns == written
+    return out, plan, before, table
+
+
+def states(table):
+    return dict(zip(table.run, table.state, strict=True))
+
+
+def test_an_interrupted_run_is_resumed_to_the_same_weights(swept, short_run):
+    out, _, before, table = swept
+    assert states(before)["donor"] == "interrupted"
+    assert before.set_index("run").sequences_seen["donor"] == 640
+    assert states(table)["donor"] == "finished"
+    weights = load_run(out / "donor").weights()
+    assert all(torch.equal(weights[name], w) for name, w in short_run.weights().items())
+
+
+def test_a_dependant_is_done_after_what_it_needs(swept):
+    out, _, _, table = swept
+    assert states(table)["grafts/from-donor"] == "finished"
+    donor, grafted = load_run(out / "donor"), load_run(out / "grafts/from-donor")
+    assert [clamp.checkpoint for clamp in grafted.config.clamps] == [
+        str(donor.checkpoint_path("last"))
+    ]
+
+
+def test_a_killed_job_is_reported_and_stops_only_what_needs_it(swept):
+    _, _, _, table = swept
+    messages = table.set_index("run").message
+    assert "ended before the run was finished: see " in messages["killed"]
+    assert messages["killed"].endswith(".err")
+    assert messages["needs-killed"] == "not run, since killed failed"
+    assert states(table)["killed"] != "finished"
+
+
+def test_jobs_are_processes_of_their_own_with_logs_apart_from_the_runs(swept):
+    out, _, _, _ = swept
+    ids = {int(file.name.split("_")[0]) for file in (out / "jobs").glob("*_log.out")}
+    assert len(ids) == 3  # the job of a needed run that failed was never submitted
+    assert os.getpid() not in ids
+    assert Study(out, "coopetition").runs == ["donor", "grafts/from-donor"]
+
+
+def test_finished_runs_are_not_submitted_again(swept):
+    out, plan, _, _ = swept
+    logs = sorted((out / "jobs").iterdir())
+    finished = [planned for planned in plan if "killed" not in planned.name]
+    table = run_sweep_with_submitit(finished, out, "local", 2, progress=False)
+    assert set(table.state) == {"finished"}
+    assert sorted((out / "jobs").iterdir()) == logs
+
+
+def test_a_job_whose_time_is_up_is_the_same_call_again():
+    call = ResumableCall()
+    assert call(divmod, 7, 2) == (3, 1)
+    again = DelayedSubmission(call, divmod, 7, 2)._checkpoint_function()
+    assert again.result() == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "options", "message"),
+    [
+        ("local", ["colour=red"], "'colour' need to be prefixed"),
+        ("local", ["slurm_colour=red"], "Unknown argument 'colour' for executor 'slurm'"),
+        ("local", ["timeout_min=soon"], "timeout_min"),
+        ("local", ["local_nodes=2"], "only one node"),
+        ("local", ["timeout_min"], "NAME=VALUE; got 'timeout_min'"),
+        ("slurm", ["slurm_partition=gpu"], 'Could not detect "srun"'),
+    ],
+)
+def test_a_wrong_option_or_no_slurm_is_one_clear_error(
+    cluster, options, message, short_config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))  # whether or not there is a Slurm here
+    with pytest.raises(ConfigError) as caught:
+        run_sweep_with_submitit(plan_of(short_config), tmp_path, cluster, 1, options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "donor").exists()
