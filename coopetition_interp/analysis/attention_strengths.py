@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
@@ -172,7 +172,7 @@ def query_attention(
         row = patterns[..., -1, :]
         if by == "position":
             return row
-        right = _carries_right_label(part)[:, None, None]
+        right = part.carries_right_label[:, None, None]
         exemplars, labels = row[..., 0:-1:2], row[..., 1::2]
         return torch.stack(
             [
@@ -232,19 +232,15 @@ def with_right_label_in(sequences: Sequences, pair: int) -> Sequences:
             f"there is no context pair {pair}: the sequences have pairs 0 to "
             f"{sequences.n_pairs - 1}"
         )
-    right = _carries_right_label(sequences)
+    right = sequences.carries_right_label
     chosen = sequences[right[:, pair] & (right.sum(1) == 1)]
     if len(chosen) == 0:
         raise ValueError(f"no sequence has its right label in context pair {pair} alone")
     return chosen
 
 
-def _carries_right_label(sequences: Sequences) -> Bool[Tensor, "batch n_pairs"]:
-    return sequences.context_labels == sequences.right_labels[:, None]
-
-
 def _with_right_label(sequences: Sequences) -> Sequences:
-    has_it = _carries_right_label(sequences).any(1)
+    has_it = sequences.carries_right_label.any(1)
     if not has_it.any():
         raise ValueError(
             "no sequence has its right label in context, so there is nothing for an induction head "
@@ -266,7 +262,7 @@ def _attention_delta(
     patterns: Float[Tensor, "batch layers heads n n"], part: Sequences
 ) -> Float[Tensor, "batch layers heads"]:
     to_labels = patterns[..., -1, 1::2]
-    sign = torch.where(_carries_right_label(part), 1.0, -1.0).to(to_labels.dtype)
+    sign = torch.where(part.carries_right_label, 1.0, -1.0).to(to_labels.dtype)
     return (to_labels * sign[:, None, None]).sum(-1)
 
 

@@ -58,7 +58,7 @@ def logit_difference(
     with torch.no_grad():
         for part in sequences.to(model.W_exemplar.device).split(_CHUNK):
             query = run_clamped(model, part, clamps, return_type="normalised_query")
-            right = part.context_labels == part.right_labels[:, None]  # [batch, n_pairs]
+            right = part.carries_right_label  # [batch, n_pairs]
             columns = model.W_U.mT[part.context_labels]  # [batch, n_pairs, d_model]
             logits = torch.einsum("bpm,bm->bp", columns, query) + model.b_U[part.context_labels]
             to_right = (logits * right).sum(1) / right.sum(1)  # 0 / 0 is NaN

@@ -98,7 +98,7 @@ def copying_by_delta(
         ValueError: If a sequence has no right or no other label in context, so that attention has
             no delta; or if the layer, a delta or the sequences do not fit.
     """
-    right = sequences.context_labels == sequences.right_labels[:, None]
+    right = sequences.carries_right_label
     if not (right.any(1) & ~right.all(1)).all():
         raise ValueError(
             "an attention delta needs the right label and another in context, which some "

@@ -75,11 +75,17 @@ class Scorer:
     ) -> dict[str, Float[Tensor, " n_sequences"]]:
         """Metrics of each sequence, by name.
 
+        Where only in-context metrics are wanted and no sequence has its right label in context,
+        as in the IWL evaluator, they are NaN and the model is not run.
+
         Args:
             sequences: The sequences.
             W_U: `unembedding_by_label()` of the model as it is now, if at hand.
         """
         device = self.model.W_exemplar.device
+        if self.metrics == "in_context" and not sequences.carries_right_label.any():
+            meaningless = torch.full((len(sequences),), float("nan"), device=device)
+            return dict.fromkeys(IN_CONTEXT_METRICS, meaningless)
         W_U = self.unembedding_by_label() if W_U is None else W_U
         parts = []
         for part, n_known in self._chunks(sequences):
@@ -109,7 +115,9 @@ class Scorer:
         """Metrics of a chunk."""
         if not self._compile:
             return self._score(self._forward(part), part, W_U)
-        inputs = [*(p.detach() for p in self.model.parameters()), part.exemplars, part.labels, part.roles]
+        # Detached, as those that the record is tried on: parameters would be compiled anew.
+        weights = [parameter.detach() for parameter in self.model.parameters()]
+        inputs = [*weights, part.exemplars, part.labels, part.roles]
         shape = part.exemplars.shape
         if shape not in self._compiled:
             self._compiled[shape], _ = compile_record(record(self._recorded, inputs), inputs)

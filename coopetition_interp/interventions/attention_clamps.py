@@ -121,7 +121,7 @@ class InductionHeads(HeadsClamp):
 
     def _edit(self, batch: ClampedBatch) -> HeadsEdit:
         sequences = batch.labelled(self)
-        right = sequences.context_labels == sequences.right_labels[:, None]  # [batch, n_pairs]
+        right = sequences.carries_right_label  # [batch, n_pairs]
         n_right = right.sum(1, keepdim=True)
         n_wrong = sequences.n_pairs - n_right
         undecided = (n_right == 0) | (n_wrong == 0)

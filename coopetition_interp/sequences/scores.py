@@ -130,7 +130,7 @@ def _scores_in_context(
     context_labels, right = sequences.context_labels, sequences.right_labels[:, None]
     masked = context_logits.masked_fill(~_first_of_its_label(sequences), float("-inf"))
     top_label = context_labels.gather(1, masked.argmax(dim=-1, keepdim=True))
-    is_right = context_labels == right
+    is_right = sequences.carries_right_label
     p_right = (masked.softmax(dim=-1) * is_right).sum(dim=-1)
     meaningless = ~is_right.any(dim=-1)
     accuracy = (top_label == right)[:, 0].to(context_logits.dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -97,6 +97,11 @@ class Sequences:
     def context_labels(self) -> Int[Tensor, "batch n_pairs"]:
         """The labels the model sees, in order."""
         return self.labels[:, :-1]
+
+    @property
+    def carries_right_label(self) -> Bool[Tensor, "batch n_pairs"]:
+        """Which context pairs carry the label that is right at the query."""
+        return self.context_labels == self.right_labels[:, None]
 
     def __len__(self) -> int:
         return self.exemplars.shape[0]

@@ -110,3 +110,17 @@ def test_bad_options_are_refused_by_name(options, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=next(iter(options))):
         score_model(a_model(), SEQUENCES["train"], **options)
+
+
+def test_the_model_is_not_run_for_in_context_metrics_that_no_sequence_has():
+    model, iwl = a_model(), SEQUENCES["iwl"]
+    runs = []
+    with model.hooks([("blocks.0.hook_resid_pre", lambda resid, hook: runs.append(hook.name))]):
+        scores = score_model(model, iwl, metrics="in_context")
+        assert runs == []
+        score_model(model, SEQUENCES["flip"], metrics="in_context")
+        assert runs
+    assert set(scores) == set(IN_CONTEXT_METRICS)
+    for values in scores.values():
+        assert values.shape == (len(iwl),)
+        assert values.isnan().all()
