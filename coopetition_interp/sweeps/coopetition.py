@@ -76,6 +76,8 @@ class CoopetitionScale:
         sizes: Those of the runs with fewer.
         seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
         seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
+        seeds_bursty: Length of other seeds' runs on bursty or matched data, but main; None for
+            `bursty`.
     """
 
     main: int
@@ -96,6 +98,7 @@ class CoopetitionScale:
     sizes: tuple[tuple[int, int], ...] = SIZES
     seeds_graft_from: tuple[int, ...] | None = None
     seeds_resume_from: tuple[int, ...] | None = None
+    seeds_bursty: int | None = None
 
 
 SCALES: dict[str, CoopetitionScale] = {
@@ -129,6 +132,7 @@ SCALES: dict[str, CoopetitionScale] = {
         resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),
         seeds_graft_from=(100_000, 400_000, 1_600_000),
         seeds_resume_from=(20_000, 100_000, 400_000),
+        seeds_bursty=800_000,
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
@@ -255,6 +259,9 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
         graft_from = scale.seeds_graft_from
     if prefix and scale.seeds_resume_from is not None:
         resume_from = scale.seeds_resume_from
+    if prefix and scale.seeds_bursty is not None:
+        length = scale.seeds_bursty
+        light = light.replace(n_sequences=length, checkpoint_at=Schedule(at=(length,)))
     icl = _on(light, "icl_only")
     grafted = icl.replace(
         n_sequences=scale.grafted,
