@@ -268,9 +268,14 @@ def _difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) ->
     ]
     if not fields:
         return ""
+    mend = "choose another directory for the sweep, or remove that run"
+    if fields == ["n_sequences"] and there.n_sequences < wanted.n_sequences:
+        mend = (
+            "make it longer by `coopetition-interp train --resume DIR --until "
+            f"{wanted.n_sequences}`, or {mend}"
+        )
     return (
-        f"was begun with another config than the sweep plans now (in {', '.join(fields)}): choose "
-        "another directory for the sweep, or remove that run"
+        f"was begun with another config than the sweep plans now (in {', '.join(fields)}): {mend}"
     )
 
 

@@ -119,6 +119,14 @@ def test_a_finished_run_of_another_config_is_not_taken_for_the_planned_one(swept
     assert load_run(out / "donor").config.model.init_seed == 6
 
 
+def test_a_run_that_is_too_short_can_be_made_longer(swept):
+    config, out, _, _ = swept
+    donor = PlannedRun("donor", config.replace(model={"init_seed": 6}, n_sequences=960))
+    message = sweep_status([donor], out).message.item()
+    assert "(in n_sequences): make it longer by `coopetition-interp train --resume" in message
+    assert "--until 960`" in message
+
+
 def test_a_finished_run_may_have_been_measured_otherwise(swept):
     config, out, _, _ = swept
     changes = ['evaluate_at={"every": 64}', 'checkpoint_at={"every": 64}', "compile=yes"]
