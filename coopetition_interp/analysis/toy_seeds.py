@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from coopetition_interp.toy_models import (
     CoopetitionModel,
@@ -20,12 +21,15 @@ from coopetition_interp.toy_models import (
 )
 
 from .divot import Divot, find_divot
-from .divots_across_seeds import coincidence_across_seeds, divot_table
+from .divots_across_seeds import divot_table
 from .rises import Rise, find_rise
+
+LEAST_DIVOT = 0.01
+"""Least depth of a divot, as a fraction of the range of mechanism 2's error."""
 
 
 def divots_and_rises(
-    model: CoopetitionModel, trajectory: Trajectory, min_relative_depth: float = 0.01
+    model: CoopetitionModel, trajectory: Trajectory, min_relative_depth: float = LEAST_DIVOT
 ) -> tuple[dict[int, Divot | None], dict[int, Rise | None]]:
     """Divots of mechanism 2's error, and the formation of mechanism 1.
 
@@ -60,6 +64,36 @@ def divots_and_rises(
     return divots, rises
 
 
+def lengths_of_d(
+    trajectory: Trajectory, plateau_ends: Float64[np.ndarray, " seeds"]
+) -> pd.DataFrame:
+    """How long d is, as a fraction of its target: competition is to drive it, or a, to zero.
+
+    Args:
+        trajectory: A run of the coopetition model.
+        plateau_ends: Per seed the step to compare the end with; NaN where there is none.
+
+    Returns:
+        One row per seed: ``seed``, ``d_length_at_plateau_end`` (NaN without that step),
+        ``d_length_last``.
+    """
+    place = trajectory.products.index("d")
+    lengths = np.sqrt(
+        trajectory.products.squared_norms[..., place]
+        / trajectory.products.target_squared_norms[..., place]
+    )
+    seeds = np.arange(len(trajectory.seeds))
+    reached = np.isfinite(plateau_ends)
+    at_end = lengths[np.where(reached, plateau_ends, 0).astype(int), seeds]
+    return pd.DataFrame(
+        {
+            "seed": trajectory.seeds,
+            "d_length_at_plateau_end": np.where(reached, at_end, np.nan),
+            "d_length_last": lengths[trajectory.last_steps, seeds],
+        }
+    )
+
+
 @dataclass(frozen=True)
 class ToySeeds:
     """One setting of the coopetition model, run on several seeds.
@@ -67,9 +101,10 @@ class ToySeeds:
     Attributes:
         model: The setting.
         steps: Gradient descent steps, at most.
-        curves: ``Trajectory.table`` of ``model.curves()``, thinned.
+        curves: ``Trajectory.table`` of ``model.curves()`` of the seeds to draw, thinned.
         outcomes: ``toy_models.outcomes``, one row per seed.
         divots: ``divot_table`` of mechanism 2's divot and mechanism 1's formation.
+        lengths: ``lengths_of_d``, compared with the end of the plateau.
         first_divot: The divot of the first seed.
     """
 
@@ -78,6 +113,7 @@ class ToySeeds:
     curves: pd.DataFrame
     outcomes: pd.DataFrame
     divots: pd.DataFrame
+    lengths: pd.DataFrame
     first_divot: Divot | None
 
     def title(self) -> str:
@@ -85,6 +121,13 @@ class ToySeeds:
         return (
             f"Toy model, mu1 = {self.model.mu1}, alpha = {self.model.alpha} "
             "(mechanism 1 with its floor mu1)"
+        )
+
+    def told(self) -> str:
+        """What was run, in words."""
+        return (
+            f"simulated on the spot: mu1 = {self.model.mu1}, alpha = {self.model.alpha}, "
+            f"{len(self.outcomes)} seed(s), at most {self.steps} gradient descent steps"
         )
 
     def panel_titles(self) -> dict[int, str]:
@@ -95,74 +138,40 @@ class ToySeeds:
         }
 
     def per_seed(self) -> pd.DataFrame:
-        """Outcomes and divots side by side, one row per seed."""
-        return self.outcomes.merge(
-            self.divots.rename(columns={"found": "divot", "depth": "divot_depth"}), on="seed"
-        )
-
-    def report(self) -> str:
-        """The counts and times, in words, and the table they come from."""
-        counts = self.outcomes["outcome"].value_counts()
-        ends = self.outcomes["plateau_end"].dropna()
-        lines = [
-            f"mu1 = {self.model.mu1}, alpha = {self.model.alpha}, {len(self.outcomes)} seeds, "
-            f"at most {self.steps} steps",
-            f"mechanism 1 transient in {counts.get('transient', 0)}, persistent in "
-            f"{counts.get('persistent', 0)}, mechanism 2 alone in "
-            f"{counts.get('mechanism 2 alone', 0)}; never left the plateau: "
-            f"{counts.get('plateau', 0)}",
-        ]
-        if len(ends):
-            lines.append(
-                f"plateau ends at step {ends.min():.0f} to {ends.max():.0f}, median "
-                f"{ends.median():.0f}"
-            )
-        lines.append(self._divots_in_words())
-        shown = ["seed", "outcome", "plateau_end", "last_step", "mechanism_1_lowest"]
-        shown += ["mechanism_1_last", "mechanism_2_last", "divot_depth", "peak", "coincides"]
-        lines.append(self.per_seed()[shown].to_string(index=False, float_format="{:.4g}".format))
-        return "\n".join(lines)
-
-    def _divots_in_words(self) -> str:
-        together = coincidence_across_seeds(self.divots)
-        if together.with_both == 0:
-            return "no divot of mechanism 2 in a seed where mechanism 1 forms"
-        words = (
-            f"divot of mechanism 2 in {together.with_both} of the {together.with_rise} seed(s) "
-            f"where mechanism 1 forms; while it forms in {together.coinciding}; peak "
-            f"{together.median_lag:+.0f} steps from half-way"
-        )
-        if together.with_both == 1:
-            return words
-        low, high = together.interval
-        return (
-            f"{words}; 95 % interval of the coinciding share {low:.2f} to {high:.2f}, against "
-            f"{together.with_other_seeds:.2f} with the formation in another seed; rank correlation "
-            f"of the two times {together.rank_correlation:.2f}"
-        )
+        """Outcomes, divots and lengths of d side by side, one row per seed."""
+        divots = self.divots.rename(columns={"found": "divot", "depth": "divot_depth"})
+        return self.outcomes.merge(divots, on="seed").merge(self.lengths, on="seed")
 
 
 def run_toy_seeds(
-    model: CoopetitionModel, seeds: Sequence[int], steps: int = 16_000, every: int = 20
+    model: CoopetitionModel,
+    seeds: Sequence[int],
+    steps: int = 16_000,
+    every: int = 20,
+    drawn: int | None = None,
 ) -> ToySeeds:
-    """Run the model on all seeds at once and gather what the figures and reports need.
+    """Run the model on all seeds at once and gather what the figures need.
 
     Args:
         model: The setting.
         seeds: Seeds of the draws.
         steps: Gradient descent steps, at most.
         every: Steps between points of ``curves``; the outcomes and divots use every step.
+        drawn: How many seeds, the first ones, ``curves`` has; by default all.
 
     Raises:
-        ValueError: As ``gradient_descent``.
+        ValueError: As ``gradient_descent``, or fewer than two steps.
     """
     trajectory = simulate_coopetition(model, seeds, steps)
     divots, rises = divots_and_rises(model, trajectory)
+    curves = trajectory.table(model.curves(), every)
+    became = outcomes(model, trajectory)
     return ToySeeds(
         model=model,
         steps=steps,
-        curves=trajectory.table(model.curves(), every),
-        outcomes=outcomes(model, trajectory),
+        curves=curves[curves["seed"].isin(list(seeds)[:drawn])].reset_index(drop=True),
+        outcomes=became,
         divots=divot_table(divots, rises),
+        lengths=lengths_of_d(trajectory, became["plateau_end"].to_numpy(np.float64)),
         first_divot=divots[seeds[0]],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -87,7 +88,7 @@ def draw_every_figure(
 def _of_study(
     study: Study, figures: Mapping[str, Callable[[Study], StudyFigure]]
 ) -> dict[str, Callable[[], StudyFigure]]:
-    return {name: lambda draw=draw: draw(study) for name, draw in figures.items()}  # type: ignore[misc]
+    return {name: partial(draw, study) for name, draw in figures.items()}
 
 
 def _retitled(draw: Callable[[], StudyFigure], addition: str) -> Callable[[], StudyFigure]:

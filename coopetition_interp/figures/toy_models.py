@@ -6,16 +6,12 @@ The tables come from ``Trajectory.table``: columns ``step``, ``seed``, ``quantit
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.divot import Divot
-from coopetition_interp.analysis.toy_seeds import ToySeeds
-
-from .write import write_figure
 
 CLAMP_COLOURS = {"nothing": "black", "c": "#1f77b4", "b and c": "#9467bd"}
 CURVE_COLOURS = {"mechanism 1": "#1f77b4", "mechanism 2": "#2ca02c", "competition": "#a0a0a0"}
@@ -90,7 +86,10 @@ def progress_measures_figure(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text="gradient descent steps")
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(
-        title="Clamping against progress measures for vector a", template="plotly_white"
+        title="Clamping against progress measures for vector a",
+        template="plotly_white",
+        width=1400,
+        height=400,
     )
     return figure
 
@@ -165,33 +164,3 @@ def coopetition_figure(
         figure.update_layout(height=140 + 200 * rows, width=260 * columns + 160)
     figure.update_layout(title=title, template="plotly_white")
     return figure
-
-
-def write_toy_seeds(runs: ToySeeds, stem: Path, mark_divot: bool = False) -> list[Path]:
-    """Write the figure of several seeds, its table, and a table of what became of each seed.
-
-    Args:
-        runs: What to draw.
-        stem: Path without a suffix; ``stem.csv`` and ``stem_outcomes.csv`` join the figure.
-        mark_divot: Mark the divot of the first seed.
-
-    Returns:
-        The files written.
-
-    Raises:
-        OSError: No space or no permission.
-    """
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    tables = {
-        stem.parent / f"{stem.name}.csv": runs.curves,
-        stem.parent / f"{stem.name}_outcomes.csv": runs.per_seed(),
-    }
-    for path, table in tables.items():
-        table.to_csv(path, index=False)
-    figure = coopetition_figure(
-        runs.curves,
-        runs.title(),
-        runs.panel_titles(),
-        divot=runs.first_divot if mark_divot else None,
-    )
-    return [*tables, *write_figure(figure, stem)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -19,7 +19,13 @@ from coopetition_interp.analysis.checkpoints import (
 from coopetition_interp.analysis.landmarks import Landmarks, landmarks
 from coopetition_interp.analysis.weight_swaps import weight_swap
 from coopetition_interp.evaluation import score_model
-from coopetition_interp.interventions import AblateEmbedding, AblateHeads, Preserve, layer_heads
+from coopetition_interp.interventions import (
+    AblateEmbedding,
+    AblateHeads,
+    Clamp,
+    Preserve,
+    layer_heads,
+)
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, summarise
 from coopetition_interp.studies.coopetition_runs import first_and_seeds, of_seeds
@@ -88,7 +94,7 @@ def _embedding_ablations(run: Run) -> pd.DataFrame:
     """All heads ablated, and the embedding with patterns and values preserved."""
     model = run.model("last")
     heads = [head for layer in range(model.cfg.n_layers) for head in layer_heads(model.cfg, layer)]
-    conditions = {
+    conditions: dict[str, list[Clamp]] = {
         "nothing": [],
         "heads": [AblateHeads(heads)],
         "embedding": [Preserve(patterns=True, values=True), AblateEmbedding()],
@@ -106,9 +112,9 @@ def _embedding_ablations(run: Run) -> pd.DataFrame:
 
 
 def _in_context_accuracy(
-    model: ExemplarLabelTransformer, sequences: Sequences, clamps: list | None = None
+    model: ExemplarLabelTransformer, sequences: Sequences, clamps: Sequence[Clamp] = ()
 ) -> float:
-    scores = score_model(model, sequences, clamps or [], metrics="in_context")
+    scores = score_model(model, sequences, clamps, metrics="in_context")
     return summarise(scores)["in_context_accuracy"]
 
 

@@ -20,8 +20,8 @@ Names, in the order they are run (a moment is in sequences seen):
     seeds/data-S/main                 other training data (7)
     rotary, sinusoidal                other positions (8)
     sizes/CLASSESxEXEMPLARS           fewer classes or exemplars (9)
-    mlps/CLASSESxEXEMPLARS            with MLPs (11)
-    long                              five times as long, at the paper's scale (10)
+    mlps/CLASSESxEXEMPLARS            with MLPs (10)
+    long                              five times as long, at the paper's scale (11)
     twelve-layers, twelve-layers-matched   at the paper's scale (6)
 """
 

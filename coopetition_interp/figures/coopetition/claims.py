@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from coopetition_interp.analysis.seed_intervals import seed_interval
 from coopetition_interp.figures.study_figure import Check
+
+NO_SEED = "no seed has it"
+"""Told of a number that rests on a landmark, such as Flip's peak, that no run came to."""
 
 
 def over(statement: str, values: Mapping[int, float], threshold: float) -> Check:
@@ -13,12 +18,15 @@ def over(statement: str, values: Mapping[int, float], threshold: float) -> Check
 
     Args:
         statement: What the number is.
-        values: A number by seed.
+        values: A number by seed; without any the claim does not hold.
         threshold: What the claim needs it to exceed.
     """
+    rule = f"{statement} is over {threshold:.3g}"
+    if not values:
+        return Check(f"{rule}: {NO_SEED}", False)
     interval = seed_interval(values.values())
     least = interval.mean if interval.n_seeds == 1 else interval.low
-    return Check(f"{statement} is over {threshold:.3g}: it is {interval}", least > threshold)
+    return Check(f"{rule}: it is {interval}", least > threshold)
 
 
 def under(statement: str, values: Mapping[int, float], threshold: float) -> Check:
@@ -26,14 +34,22 @@ def under(statement: str, values: Mapping[int, float], threshold: float) -> Chec
 
     Args:
         statement: What the number is.
-        values: A number by seed.
+        values: A number by seed; without any the claim does not hold.
         threshold: What the claim needs it to stay below.
     """
+    rule = f"{statement} is under {threshold:.3g}"
+    if not values:
+        return Check(f"{rule}: {NO_SEED}", False)
     interval = seed_interval(values.values())
     most = interval.mean if interval.n_seeds == 1 else interval.high
-    return Check(f"{statement} is under {threshold:.3g}: it is {interval}", most < threshold)
+    return Check(f"{rule}: it is {interval}", most < threshold)
 
 
 def in_seeds(values: Mapping[int, float]) -> str:
     """Mean and interval in words."""
-    return str(seed_interval(values.values()))
+    return str(seed_interval(values.values())) if values else NO_SEED
+
+
+def by_seed(numbers: pd.Series) -> dict[int, float]:
+    """A number by seed, from a series that is indexed by seed."""
+    return {int(str(seed)): float(number) for seed, number in numbers.items()}

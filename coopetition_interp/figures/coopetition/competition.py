@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from coopetition_interp.analysis.divot import Divot, find_divot
 from coopetition_interp.analysis.divots_across_seeds import (
@@ -63,14 +64,11 @@ def divot(study: Study) -> StudyFigure:
         )
     numbers = [
         (
-            f"seed {row['seed']}: divot of CIWL's loss",
+            f"seed {seed}: divot of CIWL's loss",
             "mild, as ICL forms",
-            f"{row['depth']:.3f} deep, {in_millions(row['start'])} to {in_millions(row['end'])}; "
-            f"ICL rises {in_millions(row['rise_start'])} to {in_millions(row['rise_end'])}"
-            if row["found"]
-            else "none",
+            f"{_deep(divots[seed])}; {_risen(rises[seed])}",
         )
-        for row in table.to_dict("records")
+        for seed in runs
     ]
     wrong = {
         seed: ciwl_divot(study.metrics(run), "in_context_accuracy") for seed, run in runs.items()
@@ -79,9 +77,7 @@ def divot(study: Study) -> StudyFigure:
         (
             f"seed {seed}: divot of CIWL's in-context accuracy",
             "not given",
-            f"{found.depth:.3f} deep, {in_millions(found.start)} to {in_millions(found.end)}"
-            if found
-            else "none",
+            _deep(found),
         )
         for seed, found in wrong.items()
     ]
@@ -190,7 +186,8 @@ def ablated(study: Study) -> StudyFigure:
     """Figure 18b: the heads that carried in-context learning in main, off from the start."""
     name = "previous-token-heads-ablated"
     study.require(["main", name], "Figure 18b")
-    runs, mains = of_seeds(study, name), of_seeds(study, "main")
+    mains = of_seeds(study, "main")
+    runs = {seed: run for seed, run in of_seeds(study, name).items() if seed in mains}
     peaks, delays = {}, {}
     for seed, run in runs.items():
         marks, usual = landmarks_of(study, run), landmarks_of(study, mains[seed])
@@ -199,11 +196,7 @@ def ablated(study: Study) -> StudyFigure:
             rise, usual_rise = icl_rise(study.metrics(run)), icl_rise(study.metrics(mains[seed]))
             if rise and usual_rise:
                 delays[seed] = (rise.middle - usual_rise.middle) / 1e6
-    heads = {
-        seed: [head for clamp in study.config(run).clamps if isinstance(clamp, AblateHeads)
-               for _, head in clamp.heads]
-        for seed, run in runs.items()
-    }  # fmt: skip
+    heads = {seed: _ablated_heads(study, run) for seed, run in runs.items()}
     checks = [over("Flip's highest point without those heads", peaks, 0.5)]
     if len(delays) == len(runs):
         checks.append(
@@ -224,7 +217,7 @@ def ablated(study: Study) -> StudyFigure:
                 (
                     f"heads ablated, seed {seed}",
                     "1, 4, 7",
-                    ", ".join(map(str, sorted(off))),
+                    ", ".join(map(str, off)),
                 )
                 for seed, off in heads.items()
             ),
@@ -243,7 +236,27 @@ def ablated(study: Study) -> StudyFigure:
     )
 
 
-def _against_main(study: Study, run: str, name: str, panels: dict[str, tuple[str, str]]):
+def _ablated_heads(study: Study, run: str) -> list[int]:
+    """The heads that a run was trained without."""
+    clamps = [clamp for clamp in study.config(run).clamps if isinstance(clamp, AblateHeads)]
+    return sorted(head for clamp in clamps for _, head in clamp.heads)
+
+
+def _deep(found: Divot | None) -> str:
+    if found is None:
+        return "none"
+    return f"{found.depth:.3f} deep, {in_millions(found.start)} to {in_millions(found.end)}"
+
+
+def _risen(rise: Rise | None) -> str:
+    if rise is None:
+        return "ICL does not rise"
+    return f"ICL rises {in_millions(rise.start)} to {in_millions(rise.end)}"
+
+
+def _against_main(
+    study: Study, run: str, name: str, panels: dict[str, tuple[str, str]]
+) -> go.Figure:
     return compare_runs(
         panels,
         {"standard": study.metrics("main"), name: study.metrics(run)},

@@ -60,7 +60,7 @@ def graft(study: Study) -> StudyFigure:
         [
             over("ICL accuracy at the end with the graft", with_graft, LEARNED),
             over(
-                "and its excess over that from scratch, which had longer",
+                f"and its excess over that from scratch after {lengths[scratch]}",
                 {seed: with_graft[seed] - without[seed] for seed in both},
                 0.2,
             ),
@@ -108,7 +108,7 @@ def graft_window(study: Study) -> StudyFigure:
                 (
                     f"ICL accuracy from the checkpoint at {in_millions(moment)}",
                     "",
-                    in_words({seed: values[moment] for seed, values in finals.items()}),
+                    in_words(_at(finals, moment)),
                 )
                 for moment in main
             ),
@@ -154,7 +154,7 @@ def resumed(study: Study) -> StudyFigure:
             (
                 f"highest Flip from the checkpoint at {in_millions(moment)}",
                 "over 0.5 early, no rise late",
-                in_words({seed: values[moment] for seed, values in tops.items()}),
+                in_words(_at(tops, moment)),
             )
             for moment in main
         ],
@@ -189,6 +189,11 @@ def resumed(study: Study) -> StudyFigure:
 def in_words(values: Mapping[int, float]) -> str:
     """A number of each seed, the main seed's first."""
     return ", ".join(f"{value:.3f}" for value in values.values())
+
+
+def _at(by_seed: Mapping[int, Mapping[int, float]], moment: int) -> dict[int, float]:
+    """What the seeds that have this checkpoint got from it; other seeds may have fewer."""
+    return {seed: values[moment] for seed, values in by_seed.items() if moment in values}
 
 
 def _final(study: Study, run: str) -> float:

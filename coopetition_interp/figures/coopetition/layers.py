@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from plotly.subplots import make_subplots
@@ -30,7 +28,7 @@ from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED
 
-from .claims import in_seeds, over, under
+from .claims import by_seed, in_seeds, over, under
 
 RUNS = "main and the mains of other seeds"
 
@@ -63,7 +61,7 @@ def composition(study: Study) -> StudyFigure:
     ciwl = table[table["evaluator"] == "ciwl"].pivot(
         index="seed", columns="cut", values="in_context_accuracy"
     )
-    lost = {cut: (ciwl["nothing"] - ciwl[cut]).to_dict() for cut in CUTS[1:]}
+    lost = {cut: by_seed(ciwl["nothing"] - ciwl[cut]) for cut in CUTS[1:]}
     smaller = {seed: min(lost["K"][seed], lost["V"][seed]) for seed in lost["K"]}
     names = {"nothing": "intact", "output": "output cut", **{c: f"{c} cut" for c in "QKV"}}
     figure = grouped_bars(
@@ -131,11 +129,11 @@ def embedding(study: Study) -> StudyFigure:
             ("CIWL, intact", "98.74%", percent(main.loc["ciwl", "nothing"], 2)),
         ],
         [
-            over("CIWL without heads", ciwl["heads"].to_dict(), 0.5),
-            under("CIWL without heads", ciwl["heads"].to_dict(), 0.75),
+            over("CIWL without heads", by_seed(ciwl["heads"]), 0.5),
+            under("CIWL without heads", by_seed(ciwl["heads"]), 0.75),
             under(
                 "CIWL lost without the embedding",
-                (ciwl["nothing"] - ciwl["embedding"]).to_dict(),
+                by_seed(ciwl["nothing"] - ciwl["embedding"]),
                 0.1,
             ),
         ],
@@ -206,7 +204,7 @@ def weight_swaps(study: Study) -> StudyFigure:
     )
     differences = _difference_after_plateau(study, swaps)
     flat, moved = _after_fix(study, swaps)
-    rise, end = _strength_up_and_down(study, strengths)
+    rise, end = _strength_up_and_down(strengths)
     return study_figure(
         "Figure 3: weight swaps",
         "The transition is layer 0's. With layer 1 of the end the run is reproduced after its "
@@ -217,7 +215,7 @@ def weight_swaps(study: Study) -> StudyFigure:
             ("highest mean induction strength on Flip", "up", in_seeds(rise)),
             ("mean induction strength on Flip at the end", "negative", in_seeds(end)),
             (
-                "3b: mean difference from the run after ICL's peak, over evaluators",
+                "3b: mean difference from the run after Flip's peak, over evaluators",
                 "little",
                 in_seeds(differences),
             ),
@@ -234,7 +232,7 @@ def weight_swaps(study: Study) -> StudyFigure:
             over(
                 "c) Flip's fall after its peak, less that with layer 0 fixed there, as a share of "
                 "the first",
-                {seed: (moved[seed] - flat[seed]) / moved[seed] for seed in moved},
+                {seed: _share_kept(moved[seed], flat[seed]) for seed in moved},
                 0.5,
             ),
         ],
@@ -291,9 +289,9 @@ def label_attention(study: Study) -> StudyFigure:
         at_end[seed] = _by_head(rows, moments.max())
     lost, gained, top = {}, {}, {}
     for seed, before in at_peak.items():
-        strongest = before["previous"].idxmax()
-        top[seed] = float(before["previous"].max())
-        lost[seed] = float(top[seed] - at_end[seed]["previous"][strongest])
+        strongest = int(before["previous"].to_numpy().argmax())
+        top[seed] = float(before["previous"].iloc[strongest])
+        lost[seed] = top[seed] - float(at_end[seed]["previous"].iloc[strongest])
         gained[seed] = float(at_end[seed]["itself"].mean() - before["itself"].mean())
     return study_figure(
         "Figure 14: layer 0 switches",
@@ -339,7 +337,11 @@ def _difference_after_plateau(study: Study, swaps: pd.DataFrame) -> dict[int, fl
 
 
 def _after_fix(study: Study, swaps: pd.DataFrame) -> tuple[dict[int, float], dict[int, float]]:
-    """By seed, how far Flip falls after its peak: with layer 0 fixed there, and in the run."""
+    """By seed, how far Flip gets from its peak: with layer 0 fixed there, and in the run.
+
+    Without the seeds in which Flip has no peak; the run's is how far it falls, less than 0 for a
+    rise.
+    """
     flat, moved = {}, {}
     for seed, run in of_seeds(study, "main").items():
         swapped = swaps[(swaps["seed"] == seed) & (swaps["moment"] == "Flip's peak")]
@@ -356,12 +358,12 @@ def _after_fix(study: Study, swaps: pd.DataFrame) -> tuple[dict[int, float], dic
     return flat, moved
 
 
-def _strength_up_and_down(
-    study: Study, strengths: pd.DataFrame
-) -> tuple[Mapping[int, float], Mapping[int, float]]:
+def _share_kept(moved: float, flat: float) -> float:
+    """The part of Flip's fall that fixing layer 0 prevents; 0 where there is no fall to prevent."""
+    return (moved - flat) / moved if moved > 0 else 0.0
+
+
+def _strength_up_and_down(strengths: pd.DataFrame) -> tuple[dict[int, float], dict[int, float]]:
     """By seed, the mean induction strength of layer 1: highest, and at the end."""
     mean = strengths.groupby(["seed", "sequences_seen"])["induction_strength"].mean()
-    return (
-        mean.groupby("seed").max().to_dict(),
-        mean.groupby("seed").last().to_dict(),
-    )
+    return by_seed(mean.groupby("seed").max()), by_seed(mean.groupby("seed").last())

@@ -24,7 +24,7 @@ from coopetition_interp.studies.coopetition_runs import of_seeds
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED
 
-from .claims import in_seeds, over, under
+from .claims import by_seed, in_seeds, over, under
 from .runs_compared import curve_of
 
 
@@ -41,8 +41,8 @@ def attention(study: Study) -> StudyFigure:
         )
         for where, heads in _attention_to_right(main).groupby("right_label_at")["attention"]
     ]
-    mean = on_right.groupby("seed")["attention"].mean().to_dict()
-    least = on_right.groupby("seed")["attention"].min().to_dict()
+    mean = by_seed(on_right.groupby("seed")["attention"].mean())
+    least = by_seed(on_right.groupby("seed")["attention"].min())
     return study_figure(
         "Figures 2a and 12: attention to the right label",
         "At the end all heads of layer 1 attend from the query to the label that the query's class "
@@ -77,7 +77,7 @@ def one_layer(study: Study) -> StudyFigure:
     ciwl = {
         seed: float(curve_of(study.metrics(run), "ciwl").iloc[-1]) for seed, run in runs.items()
     }
-    on_right = _attention_to_right(attended).groupby("seed")["attention"].mean().to_dict()
+    on_right = by_seed(_attention_to_right(attended).groupby("seed")["attention"].mean())
     gain = _gains(copied)
     main = attended[attended["seed"] == MAIN_INIT_SEED]
     curves = evaluator_curves(study.metrics("one-layer"), FIGURE_1B_EVALUATORS)
@@ -172,18 +172,14 @@ def superposition(study: Study) -> StudyFigure:
     figure.update_yaxes(title_text=f"head {other}", row=1, col=1)
     figure.update_yaxes(title_text="p(right label), of those in context", row=1, col=2)
     figure.update_layout(title="Superposition", template=TEMPLATE, width=1250, hovermode="closest")
-    gains = {
-        active: temperature[(temperature["active"] == active) & (temperature["temperature"] == 0.5)]
-        .set_index("head")["p_right_in_context_change"]
-        for active in ("only writer", "all")
-    }  # fmt: skip
+    sharpened = temperature[temperature["temperature"] == 0.5].set_index(["active", "head"])
+    alone, together = (
+        sharpened.loc[active, "p_right_in_context_change"] for active in ("only writer", "all")
+    )
     beyond = additivity[additivity["metric"] == "logit_difference"]
     main = beyond[beyond["seed"] == MAIN_INIT_SEED].iloc[0]
     clear = int(((pairs["low"] > 0) | (pairs["high"] < 0)).sum())
-    shares = dict(
-        zip(beyond["seed"], beyond["non_additivity"] / beyond["joint_effect"], strict=True)
-    )
-    n = len(gains["only writer"])
+    share = beyond.set_index("seed")["non_additivity"] / beyond.set_index("seed")["joint_effect"]
     return study_figure(
         "Figure 15: superposition",
         "Heads alike on average differ on single sequences. Sharpening a head's attention helps "
@@ -198,12 +194,12 @@ def superposition(study: Study) -> StudyFigure:
             (
                 "heads that temperature 0.5 helps, alone",
                 "all",
-                f"{int((gains['only writer'] > 0).sum())} of {n} (mean {gains['only writer'].mean():+.4f})",
+                _helped(alone),
             ),
             (
                 "heads that temperature 0.5 helps, all active",
                 "not all",
-                f"{int((gains['all'] > 0).sum())} of {n} (mean {gains['all'].mean():+.4f})",
+                _helped(together),
             ),
             (
                 "ablating all heads: change of the logit difference",
@@ -216,28 +212,32 @@ def superposition(study: Study) -> StudyFigure:
                 f"{main['non_additivity']:.2f} (95% bootstrap {main['low']:.2f} to "
                 f"{main['high']:.2f})",
             ),
-            ("the same, as a share of the first", "not given", in_seeds(shares)),
+            ("the same, as a share of the first", "not given", in_seeds(by_seed(share))),
             ("pairs of heads whose interval leaves out 0", "not given", f"{clear} of {len(pairs)}"),
         ],
         [
             Check("a pair of heads' deltas correlates at less than 0.5", lowest < 0.5),
-            Check("alone: temperature 0.5 helps every head", bool((gains["only writer"] > 0).all())),
-            Check("all active: it does not help every head", bool((gains["all"] <= 0).any())),
+            Check("alone: temperature 0.5 helps every head", bool((alone > 0).all())),
+            Check("all active: it does not help every head", bool((together <= 0).any())),
             Check(
                 "the interval of non-additivity leaves out 0", main["low"] > 0 or main["high"] < 0
             ),
         ],
         "main, at its end, on training sequences",
-        {"deltas": deltas, "temperature": temperature, "non_additivity": additivity,
-         "pairs": pairs},
+        {
+            "deltas": deltas,
+            "temperature": temperature,
+            "non_additivity": additivity,
+            "pairs": pairs,
+        },
         "The measure of non-additivity is ours; the paper infers it from its temperatures.",
-    )  # fmt: skip
+    )
 
 
 def _copying_figure(title: str, claim: str, table: pd.DataFrame, runs: str) -> StudyFigure:
     main = table[table["seed"] == MAIN_INIT_SEED]
     summary = copying_summary(table, by=("seed", "head"))
-    drop = summary.groupby("seed")["largest_drop"].max().to_dict()
+    drop = by_seed(summary.groupby("seed")["largest_drop"].max())
     figure = _sweep_curves(main)
     figure.update_layout(title=title, template=TEMPLATE, hovermode="closest")
     return study_figure(
@@ -266,7 +266,7 @@ def _gains(table: pd.DataFrame) -> dict[int, float]:
     """By seed: the accuracy gained from delta -1 to +1 by the head that gains least."""
     summary = copying_summary(table, by=("seed", "head"))
     gain = (summary["at_plus_1"] - summary["at_minus_1"]).groupby(summary["seed"])
-    return gain.min().to_dict()
+    return by_seed(gain.min())
 
 
 def _ends(table: pd.DataFrame) -> str:
@@ -322,6 +322,11 @@ def _sweep_curves(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title_text="attention delta")
     figure.update_yaxes(title_text="in-context accuracy on CIWL", range=[-0.02, 1.04])
     return figure
+
+
+def _helped(changes: pd.Series) -> str:
+    """How many heads a change helps."""
+    return f"{int((changes > 0).sum())} of {len(changes)} (mean {changes.mean():+.4f})"
 
 
 def _least_correlated(correlations: pd.DataFrame) -> tuple[int, int, float]:
