@@ -9,6 +9,7 @@
 | `weight_composition` | composition scores of pairs of heads, from weights |
 | `checkpoints` | any of these, or metrics under clamps, over the checkpoints of a run |
 | `phase_change` | whether a loss curve has a phase change or falls like an exponential |
+| `toy_phase_change` | the same of the toy model of a phase change, over seeds |
 | `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
 | `thin_run` | a run's small copy, with a few checkpoints |
 | `rises`, `divot`, `divots_across_seeds`, `toy_seeds` | the toy models' rises and divots |

@@ -160,8 +160,10 @@ def run_toy_seeds(
         drawn: How many seeds, the first ones, ``curves`` has; by default all.
 
     Raises:
-        ValueError: As ``gradient_descent``, or fewer than two steps.
+        ValueError: As ``gradient_descent``, fewer than two steps, or ``every`` below 1.
     """
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every}")
     trajectory = simulate_coopetition(model, seeds, steps)
     divots, rises = divots_and_rises(model, trajectory)
     curves = trajectory.table(model.curves(), every)
