@@ -76,8 +76,8 @@ class CoopetitionScale:
         sizes: Those of the runs with fewer.
         seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
         seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
-        seeds_bursty: Length of other seeds' runs on bursty or matched data, but main; None for
-            `bursty`.
+        others_bursty: Length of runs on bursty or matched data from other seeds (but their mains),
+            positions, sizes and with MLPs; None for `bursty`.
     """
 
     main: int
@@ -98,7 +98,7 @@ class CoopetitionScale:
     sizes: tuple[tuple[int, int], ...] = SIZES
     seeds_graft_from: tuple[int, ...] | None = None
     seeds_resume_from: tuple[int, ...] | None = None
-    seeds_bursty: int | None = None
+    others_bursty: int | None = None
 
 
 SCALES: dict[str, CoopetitionScale] = {
@@ -131,8 +131,8 @@ SCALES: dict[str, CoopetitionScale] = {
         graft_from=(100_000, 200_000, 400_000, 800_000, 1_600_000),
         resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),
         seeds_graft_from=(100_000, 400_000, 1_600_000),
-        seeds_resume_from=(20_000, 100_000, 400_000),
-        seeds_bursty=800_000,
+        seeds_resume_from=(20_000, 400_000),
+        others_bursty=800_000,
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
@@ -215,6 +215,8 @@ def coopetition_plan(
         evaluators=standard_evaluators(n_sequences=scale.n_evaluation_sequences),
     )
     seeded_main = light.replace(checkpoint_at=Schedule(every=scale.evaluate_every))
+    length = scale.others_bursty or scale.bursty
+    other = light.replace(n_sequences=length, checkpoint_at=Schedule(at=(length,)))
     return [
         PlannedRun("main", main),
         *_runs_of_one_seed(light, scale, ""),
@@ -226,24 +228,24 @@ def coopetition_plan(
                     f"seeds/init-{seed}/main", seeded_main.replace(model={"init_seed": seed})
                 ),
                 *_runs_of_one_seed(
-                    light.replace(model={"init_seed": seed}), scale, f"seeds/init-{seed}/"
+                    other.replace(model={"init_seed": seed}), scale, f"seeds/init-{seed}/"
                 ),
             )
         ),
         *(
-            PlannedRun(f"seeds/data-{seed}/main", light.replace(data_seed=seed))
+            PlannedRun(f"seeds/data-{seed}/main", other.replace(data_seed=seed))
             for seed in OTHER_DATA_SEEDS
         ),
-        PlannedRun("rotary", light.replace(model={"positions": "rotary"})),
-        PlannedRun("sinusoidal", light.replace(model={"positions": "sinusoidal"})),
+        PlannedRun("rotary", other.replace(model={"positions": "rotary"})),
+        PlannedRun("sinusoidal", other.replace(model={"positions": "sinusoidal"})),
         *(
-            PlannedRun(f"sizes/{classes}x{exemplars}", _resized(light, classes, exemplars))
+            PlannedRun(f"sizes/{classes}x{exemplars}", _resized(other, classes, exemplars))
             for classes, exemplars in scale.sizes
         ),
         *(
             PlannedRun(
                 f"mlps/{classes}x{exemplars}",
-                _resized(light, classes, exemplars).replace(model={"mlps": True}),
+                _resized(other, classes, exemplars).replace(model={"mlps": True}),
             )
             for classes, exemplars in (scale.full_size, *scale.sizes)
         ),
@@ -259,9 +261,6 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
         graft_from = scale.seeds_graft_from
     if prefix and scale.seeds_resume_from is not None:
         resume_from = scale.seeds_resume_from
-    if prefix and scale.seeds_bursty is not None:
-        length = scale.seeds_bursty
-        light = light.replace(n_sequences=length, checkpoint_at=Schedule(at=(length,)))
     icl = _on(light, "icl_only")
     grafted = icl.replace(
         n_sequences=scale.grafted,

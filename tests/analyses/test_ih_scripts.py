@@ -45,7 +45,7 @@ def test_a_script_writes_its_figure_and_numbers_beside_the_thesis(
     printed = capsys.readouterr().out
     assert (tmp_path / "figures" / f"{name}.html").is_file()
     numbers = pd.read_csv(tmp_path / "figures" / f"{name}_numbers.csv")
-    assert list(numbers.columns) == ["quantity", "thesis", "ours"]
+    assert list(numbers.columns) == ["quantity", "paper", "ours"]
     assert len(numbers) > 0
     for row in numbers.itertuples():
         assert str(row.ours) in printed

@@ -11,7 +11,9 @@ import pytest
 from choreographer.browsers.chromium import Chromium
 from jaxtyping import config
 from plotly.subplots import make_subplots
+from small_coopetition import page_of_small_coopetition
 
+from coopetition_interp.figures.coopetition.all_figures import STUDY_FIGURES
 from coopetition_interp.figures.page import FigureEntry, write_page
 
 NASTY = '</script><script>alert("x")</script> <b>&amp; {braces}'
@@ -109,6 +111,15 @@ def test_every_figure_is_drawn_and_the_console_is_silent(open_page, tmp_path):
     console, parser = open_page(page)
     assert console == []
     assert parser.figures == ["figure-1", "figure-2", "figure-3", "figure-4"]
+    assert parser.drawn == set(parser.figures)
+
+
+def test_every_figure_of_a_study_is_drawn(open_page, tmp_path_factory):
+    page, missing = page_of_small_coopetition(tmp_path_factory.getbasetemp())
+    assert missing == {}
+    console, parser = open_page(page)
+    assert console == []
+    assert len(parser.figures) == len(STUDY_FIGURES)
     assert parser.drawn == set(parser.figures)
 
 

@@ -31,7 +31,9 @@ def graft(study: Study) -> StudyFigure:
     scratch, graft = "from scratch", "with the graft"
     curves = {scratch: study.metrics("icl_only"), graft: study.metrics("grafts/main-end")}
     styles = {scratch: CurveStyle(scratch, "#111111"), graft: CurveStyle(graft, "#2ca02c")}
-    lengths = {name: in_millions(table["sequences_seen"].max()) for name, table in curves.items()}
+    lengths = {
+        name: in_millions(float(table["sequences_seen"].max())) for name, table in curves.items()
+    }
     losses = {name: curve_of(table, "icl", "loss").iloc[-1] for name, table in curves.items()}
     return study_figure(
         "Figure 4a: the graft",

@@ -152,7 +152,7 @@ def weight_swaps(study: Study) -> StudyFigure:
         "a) induction strength on Flip",
         "b) layer 1 and unembedding fixed to the end",
         *(
-            f"c) embedding and layer 0 fixed to {moment} ({in_millions(fixed_at[moment])})"
+            f"c) embedding and layer 0 fixed to {moment} ({in_millions(float(fixed_at[moment]))})"
             for moment in moments
         ),
     ]
@@ -285,8 +285,8 @@ def label_attention(study: Study) -> StudyFigure:
         rows = table[(table["seed"] == seed) & (table["evaluator"] == "train")]
         moments = rows["sequences_seen"].unique()
         nearest = moments[np.abs(moments - peak.sequences_seen).argmin()]
-        at_peak[seed] = _by_head(rows, nearest)
-        at_end[seed] = _by_head(rows, moments.max())
+        at_peak[seed] = _by_head(rows, float(nearest))
+        at_end[seed] = _by_head(rows, float(moments.max()))
     lost, gained, top = {}, {}, {}
     for seed, before in at_peak.items():
         strongest = int(before["previous"].to_numpy().argmax())
