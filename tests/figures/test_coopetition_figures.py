@@ -292,6 +292,14 @@ SPOILINGS = [
     ),
     Spoiling(
         "fig18b_icl_heads_ablated",
+        ("Flip at the end",),
+        of_all(
+            in_every_seed("previous-token-heads-ablated"),
+            lambda c: c.but(flip=((0, 0.45), (8, 0.9))),
+        ),
+    ),
+    Spoiling(
+        "fig18b_icl_heads_ablated",
         ("delay of ICL's rise",),
         of_all(in_every_seed("previous-token-heads-ablated"), lambda c: c.but(slower=c.slower / 2)),
     ),

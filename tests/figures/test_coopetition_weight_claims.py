@@ -246,7 +246,7 @@ SPOILINGS = [
     ),
     Spoiling(
         "fig14_label_attention",
-        ("strongest in it loses", "attention to itself gained"),
+        ("strongest previous-token head loses", "attention to itself gained"),
         (
             Rows(layers.LABEL_ATTENTION, "head == 1 and to == 'previous'", 0.8, "attention"),
             Rows(layers.LABEL_ATTENTION, "to == 'itself'", 0.3, "attention"),

@@ -164,7 +164,7 @@ def resumed(study: Study) -> StudyFigure:
             over(
                 "highest Flip from the earliest checkpoint",
                 {seed: values[min(values)] for seed, values in tops.items()},
-                0.5,
+                0.55,
             ),
             under(
                 "highest Flip from the latest checkpoint",

@@ -202,13 +202,13 @@ def weight_swaps(study: Study) -> StudyFigure:
         width=1300,
         legend2={"x": 1.02, "y": 0.45},
     )
-    differences = _difference_after_plateau(study, swaps)
+    differences = _difference_after_peak(study, swaps)
     flat, moved = _after_fix(study, swaps)
     rise, end = _strength_up_and_down(strengths)
     return study_figure(
         "Figure 3: weight swaps",
         "The transition is layer 0's. With layer 1 of the end the run is reproduced after its "
-        "plateau; with layer 0 fixed, nothing changes any more. Induction strengths rise, then "
+        "initial phase; with layer 0 fixed, nothing changes any more. Induction strengths rise, then "
         "turn negative.",
         figure,
         [
@@ -291,7 +291,8 @@ def label_attention(study: Study) -> StudyFigure:
     for seed, before in at_peak.items():
         strongest = int(before["previous"].to_numpy().argmax())
         top[seed] = float(before["previous"].iloc[strongest])
-        lost[seed] = top[seed] - float(at_end[seed]["previous"].iloc[strongest])
+        kept = float(at_end[seed]["previous"].iloc[strongest])
+        lost[seed] = 1 - kept / top[seed]
         gained[seed] = float(at_end[seed]["itself"].mean() - before["itself"].mean())
     return study_figure(
         "Figure 14: layer 0 switches",
@@ -300,11 +301,11 @@ def label_attention(study: Study) -> StudyFigure:
         figure,
         [
             ("strongest previous-token head at Flip's peak", "transient", in_seeds(top)),
-            ("what it has lost at the end", "most", in_seeds(lost)),
+            ("share of it that is lost at the end", "most", in_seeds(lost)),
             ("attention to itself gained by the end, mean over heads", "more", in_seeds(gained)),
         ],
         [
-            over("attention to the previous token that the head strongest in it loses", lost, 0.0),
+            over("share of its attention that the strongest previous-token head loses", lost, 0.5),
             over("attention to itself gained by the end, mean over heads", gained, 0.0),
         ],
         RUNS,
@@ -317,7 +318,7 @@ def _by_head(rows: pd.DataFrame, moment: float) -> pd.DataFrame:
     return there.pivot(index="head", columns="to", values="attention")
 
 
-def _difference_after_plateau(study: Study, swaps: pd.DataFrame) -> dict[int, float]:
+def _difference_after_peak(study: Study, swaps: pd.DataFrame) -> dict[int, float]:
     """Mean absolute difference between swap and run from Flip's peak on, over evaluators."""
     differences = {}
     for seed, run in of_seeds(study, "main").items():

@@ -1,0 +1,168 @@
+"""Subcommands about one run: train, evaluate, thin."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from coopetition_interp.command_line.subcommand import subcommand
+
+OVERRIDES_HELP = """\
+Any field of the preset can be changed: field=value, nested fields with dots, values as JSON or
+plain text. `coopetition-interp presets NAME` lists a preset's fields and their values.
+
+  coopetition-interp train laptop --out runs/laptop
+  coopetition-interp train laptop --out runs/quick n_sequences=1e6 optimizer.learning_rate=1e-3
+  coopetition-interp train omniglot --out runs/omniglot --features omniglot_features.h5
+  coopetition-interp train induction --out runs/no-previous-token \\
+      --clamp 'BlockPreviousToken(heads=[(0, 0), (0, 1)])'
+  coopetition-interp train --resume runs/laptop
+"""
+
+
+# train --------------------------------------------------------------------------------------
+
+
+def add_train(commands) -> None:
+    """`train`: a run, new or resumed."""
+    parser = subcommand(commands, "train", "train a model and keep its run", OVERRIDES_HELP)
+    parser.add_argument("preset", nargs="?", help="a preset's name (see `presets`)")
+    parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the preset")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory of the new run")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted run")
+    parser.add_argument(
+        "--until",
+        type=float,
+        metavar="N",
+        help="with --resume: make the run longer, N sequences in all (1.2e6, say)",
+    )
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="a feature file (HDF5 or safetensors)"
+    )
+    parser.add_argument(
+        "--clamp",
+        action="append",
+        default=[],
+        metavar="CLAMP",
+        help="a clamp to train under, as Python would write it; may be given again",
+    )
+    parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from coopetition_interp.data import FeatureFile
+    from coopetition_interp.interventions import parse_clamp
+    from coopetition_interp.training import ConfigError, preset, resume, train
+
+    if options.resume is not None:
+        if options.preset or options.out or options.clamp or options.features:
+            raise ConfigError("--resume goes on with a run as it was begun: give nothing else")
+        run = resume(
+            options.resume,
+            n_sequences=None if options.until is None else int(options.until),
+            progress=not options.quiet,
+            wandb_project=options.wandb,
+        )
+        print(f"finished: {run.path}")
+        return
+    if options.until is not None:
+        raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
+    if options.preset is None or options.out is None:
+        raise ConfigError("train needs a preset and --out DIR, or --resume DIR")
+    config = preset(options.preset)
+    if options.features is not None:
+        config = config.replace(features=FeatureFile(path=str(options.features)))
+    config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
+    config = config.with_overrides(options.overrides)
+    run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
+    print(f"finished: {run.path}")
+
+
+# evaluate -----------------------------------------------------------------------------------
+
+
+def add_evaluate(commands) -> None:
+    """`evaluate`: a run's checkpoints."""
+    parser = subcommand(commands, "evaluate", "evaluate a run's checkpoints")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
+    parser.add_argument(
+        "--at", default="last", metavar="N", help="sequences seen, first, last or all"
+    )
+    parser.add_argument(
+        "--clamp",
+        action="append",
+        default=None,
+        metavar="CLAMP",
+        help="clamps to evaluate under, instead of those the run was trained under",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a CSV instead of printing")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    from coopetition_interp.data.atomic_file import atomic_file
+    from coopetition_interp.evaluation import evaluate
+    from coopetition_interp.interventions import parse_clamp
+    from coopetition_interp.training import load_run
+
+    run = load_run(options.directory)
+    clamps = run.config.clamps
+    if options.clamp is not None:
+        clamps = tuple(parse_clamp(text) for text in options.clamp)
+    moments = run.checkpoints if options.at == "all" else [_moment(options.at)]
+    tables = []
+    for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
+        seen = int(run.checkpoint_path(moment).stem)
+        table = evaluate(run.model(moment), run.evaluation_sequences, clamps)
+        tables.append(table.assign(sequences_seen=seen))
+    result = pd.concat(tables, ignore_index=True)
+    if options.out is None:
+        print(result.to_string(index=False))
+        return
+    with atomic_file(options.out) as file:
+        result.to_csv(file, index=False)
+    print(f"wrote {options.out}")
+
+
+def _moment(text: str):
+    if text in ("first", "last"):
+        return text
+    try:
+        return int(float(text))
+    except ValueError as error:
+        raise ValueError(
+            f"--at takes a number of sequences, first, last or all; got {text!r}"
+        ) from error
+
+
+# thin ---------------------------------------------------------------------------------------
+
+
+def add_thin(commands) -> None:
+    """`thin`: a run's small copy."""
+    parser = subcommand(
+        commands,
+        "thin",
+        "copy a run with a few checkpoints only",
+        "Keeps config, metrics and, in half precision, the checkpoints nearest to the start, the\n"
+        "ICL peak, the crossing of Flip and the end.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the copy")
+    parser.add_argument(
+        "--at", type=int, nargs="+", metavar="N", help="checkpoints to keep, in sequences seen"
+    )
+    parser.set_defaults(run=_thin)
+
+
+def _thin(options: argparse.Namespace) -> None:
+    from coopetition_interp.analysis.thin_run import thin_run
+    from coopetition_interp.training import load_run
+
+    copy = thin_run(load_run(options.directory), options.out, options.at)
+    print(f"wrote {copy.path}, with checkpoints at {copy.checkpoints}")

@@ -1,0 +1,169 @@
+"""Subcommands about a study: sweep, figures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from coopetition_interp.command_line.subcommand import subcommand
+
+# sweep --------------------------------------------------------------------------------------
+
+
+def add_sweep(commands) -> None:
+    """`sweep`: every run of a study."""
+    parser = subcommand(
+        commands,
+        "sweep",
+        "do every run of a study",
+        "Finished runs are skipped, interrupted ones resumed; a failed one is reported and does\n"
+        "not stop the others. Without --features the study runs on synthetic Gaussian classes, at\n"
+        "the omniglot and paper presets on Omniglot.",
+    )
+    parser.add_argument("name", choices=("induction-heads", "coopetition"), help="which study")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its directory")
+    parser.add_argument(
+        "--preset",
+        help="scale of the coopetition study: laptop (default), omniglot, paper, or tiny to try it",
+    )
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="a feature file of Omniglot's characters"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs side by side, or jobs submitted at a time (default 1)",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="only runs whose names begin so, and those they need; may be given again",
+    )
+    parser.add_argument(
+        "--executor",
+        choices=("processes", "local", "slurm"),
+        default="processes",
+        help="where runs go: processes of this one (default), or submitit's local or slurm jobs",
+    )
+    parser.add_argument(
+        "--executor-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="handed to submitit, such as slurm_partition=gpu or timeout_min=600",
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="print the state of each run and stop"
+    )
+    parser.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from coopetition_interp.sweeps import (
+        only_named,
+        run_sweep_locally,
+        run_sweep_with_submitit,
+        sweep_status,
+    )
+    from coopetition_interp.training import ConfigError
+
+    if options.executor_option and options.executor == "processes":
+        raise ConfigError("--executor-option is for submitit: add --executor local or slurm")
+    plan = _plan_of(options)
+    if options.only:
+        plan = only_named(plan, options.only)
+    if options.status:
+        table = sweep_status(plan, options.out)
+    elif options.executor == "processes":
+        table = run_sweep_locally(plan, options.out, options.workers)
+    else:
+        table = run_sweep_with_submitit(
+            plan, options.out, options.executor, options.workers, options.executor_option
+        )
+    print(table.to_string(index=False))
+    unfinished = table[table.state != "finished"]
+    if len(unfinished) and not options.status:
+        raise RuntimeError(f"{len(unfinished)} of {len(table)} runs did not finish")
+
+
+def _plan_of(options: argparse.Namespace):
+    from coopetition_interp.data import FeatureFile, FeatureSource, GaussianFeatures
+    from coopetition_interp.sweeps import coopetition_plan, induction_heads_plan
+    from coopetition_interp.training import ConfigError
+
+    path = None if options.features is None else str(options.features.resolve())
+    if options.name == "coopetition":
+        source = None if path is None else FeatureFile(path=path)
+        return coopetition_plan(options.preset or "laptop", source)
+    if options.preset is not None:
+        raise ConfigError("--preset is for the coopetition study; induction-heads has one scale")
+    features: FeatureSource = GaussianFeatures(n_classes=1623)
+    if path is not None:
+        features = FeatureFile(path=path, transforms="unrotated")
+    return induction_heads_plan(features)
+
+
+# figures ------------------------------------------------------------------------------------
+
+
+def add_figures(commands) -> None:
+    """`figures`: one page of every figure."""
+    parser = subcommand(
+        commands,
+        "figures",
+        "draw every figure and write one page of them",
+        "Without --runs everything is drawn from what the repository keeps under checkpoints/,\n"
+        "without training; call it in the repository's root. With --runs it is drawn from sweeps\n"
+        "of your own, and of the other two studies only those you name.",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it goes")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="directory of `sweep coopetition`")
+    parser.add_argument(
+        "--real-runs",
+        type=Path,
+        metavar="DIR",
+        help="directory of `sweep coopetition --preset omniglot`",
+    )
+    parser.add_argument(
+        "--induction-heads", type=Path, metavar="DIR", help="directory of `sweep induction-heads`"
+    )
+    parser.add_argument(
+        "--images", action="store_true", help="also an HTML and a PNG of each figure (minutes)"
+    )
+    parser.set_defaults(run=_figures)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from coopetition_interp.figures.every_figure import draw_every_figure
+    from coopetition_interp.figures.study_script import PACKED_STUDIES
+    from coopetition_interp.studies import Study
+
+    given = (options.runs, options.real_runs, options.induction_heads)
+    names = ("coopetition", "coopetition-omniglot", "induction-heads")
+    packed = (PACKED_STUDIES / name for name in names)
+    paths = given if any(given) else tuple(packed)
+    for path in paths:
+        if path is not None and not path.is_dir():
+            mend = (
+                "give the directory of a sweep"
+                if any(given)
+                else "call this in the root of the repository, which keeps its studies under "
+                "checkpoints/, or give --runs DIR"
+            )
+            raise FileNotFoundError(f"{path} is not there: {mend}")
+    sweeps = ("coopetition", "coopetition", "induction-heads")
+    coopetition, real, induction_heads = (
+        None if path is None else Study(path, sweep)
+        for path, sweep in zip(paths, sweeps, strict=True)
+    )
+    page, missing = draw_every_figure(
+        options.out, coopetition, real, induction_heads, images=options.images
+    )
+    print(f"wrote {page}")
+    if missing:
+        told = "\n".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise RuntimeError(f"{len(missing)} figures were not drawn\n{told}")
