@@ -35,6 +35,9 @@ from coopetition_interp.training import Run
 N_CHECKPOINTS = 100
 """Checkpoints that curves over a run's checkpoints have, evenly spread over those it kept."""
 
+N_SWAPS = 200
+"""The same of weight swaps, whose curves are compared with those of the run itself."""
+
 N_ATTENTION = 500
 """Sequences of each evaluator that attention is averaged over at each checkpoint."""
 
@@ -179,18 +182,18 @@ def first_half_moments(found: Landmarks, flip: pd.DataFrame) -> dict[str, float]
 def _weight_swaps(run: Run) -> pd.DataFrame:
     """In-context accuracy with one half of the network fixed to a checkpoint of the same run.
 
-    `fixed` is "nothing", "second half" (to the end) or "first half" (to the moments of
-    `first_half_moments`; from there on).
+    `fixed` is the "second half", to the end, or the "first half", to the moments of
+    `first_half_moments` and from there on.
     """
     sequences = {name: run.evaluation_sequences[name] for name in IN_CONTEXT_EVALUATORS}
     metrics = run.metrics
     flip = metrics[metrics["evaluator"] == "flip"]
-    end = run.checkpoints[-1]
-    second = weight_swap(run, sequences, fixed="second half", fixed_at=end)
+    kept = spread_checkpoints(run, N_SWAPS)
+    second = weight_swap(run, sequences, fixed="second half", fixed_at=kept[-1], checkpoints=kept)
     tables = [second.assign(moment="end")]
     for moment, place in first_half_moments(landmarks(metrics), flip).items():
         at = run.nearest_checkpoint(place)
-        later = [seen for seen in run.checkpoints if seen >= at]
+        later = [seen for seen in kept if seen >= at]
         table = weight_swap(run, sequences, fixed="first half", fixed_at=at, checkpoints=later)
         tables.append(table.assign(moment=moment))
     return pd.concat(tables, ignore_index=True)
