@@ -7,7 +7,7 @@ from coopetition_interp.studies import Study, StudyError
 
 def main() -> None:
     """Write the page."""
-    parser = study_parser(__doc__)
+    parser = study_parser(__doc__, "induction-heads")
     options = parser.parse_args()
     folder = options.out or options.study / "figures"
     try:

@@ -166,4 +166,7 @@ def _figures(options: argparse.Namespace) -> None:
     print(f"wrote {page}")
     if missing:
         told = "\n".join(f"{name}: {reason}" for name, reason in missing.items())
-        raise RuntimeError(f"{len(missing)} figures were not drawn\n{told}")
+        told = f"{len(missing)} figures were not drawn\n{told}"
+        if any(given):
+            raise RuntimeError(told)
+        print(told)  # what the repository keeps is all there is to draw

@@ -81,7 +81,8 @@ def draw_every_figure(
             continue
         made.append(figure)
         (write_study_figure if images else write_tables)(figure, folder / name)
-    page = write_page([figure.entry for figure in made], folder / "index.html")
+    entries = [figure.entry for figure in made]
+    page = write_page(entries, folder / "index.html", not_drawn=missing)
     return page, missing
 
 

@@ -7,7 +7,7 @@ figure is drawn by that copy from its JSON. A content security policy forbids it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -68,7 +68,10 @@ class FigureEntry:
 
 
 def write_page(
-    entries: Sequence[FigureEntry], path: str | Path, title: str = "Strategy coopetition"
+    entries: Sequence[FigureEntry],
+    path: str | Path,
+    title: str = "Strategy coopetition",
+    not_drawn: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page, whole or not at all.
 
@@ -76,6 +79,7 @@ def write_page(
         entries: In the order in which they appear.
         path: The file, usually ``.../index.html``; missing folders are made.
         title: Of the page.
+        not_drawn: Why a figure is missing, by its name; listed at the end.
 
     Returns:
         ``path``.
@@ -98,12 +102,20 @@ def write_page(
         counts=escape(f"{len(entries)} figures: {counts}"),
         contents="\n".join(_contents_line(n, entry) for n, entry in enumerate(entries, start=1)),
         sections="\n".join(_section(n, entry) for n, entry in enumerate(entries, start=1)),
+        not_drawn=_not_drawn(not_drawn or {}),
         draw=_DRAW,
     )
     path = Path(path)
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def _not_drawn(reasons: Mapping[str, str]) -> str:
+    if not reasons:
+        return ""
+    lines = "\n".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in reasons.items())
+    return f"<section>\n<h2>Not drawn</h2>\n<ul>\n{lines}\n</ul>\n</section>"
 
 
 def _badge(verdict: Verdict) -> str:
@@ -202,6 +214,7 @@ font-src data:">
 {contents}
 </ol>
 {sections}
+{not_drawn}
 <script>{draw}</script>
 </body>
 </html>

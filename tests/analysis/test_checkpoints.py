@@ -97,3 +97,12 @@ def test_a_checkpoint_that_is_not_there_is_an_error_before_any_work(short_run, s
     with pytest.raises(RunError, match=f"no checkpoint at {missing}.*nearest"):
         over_checkpoints(short_run, sequences, measure, [short_run.checkpoints[0], missing])
     assert list(checkpoint_models(short_run, [])) == []
+
+
+def test_compiled_metrics_over_checkpoints_are_the_uncompiled_ones(short_run, sequences):
+    chosen = short_run.checkpoints[-2:]
+    plain, compiled = (
+        metrics_over_checkpoints(short_run, sequences, checkpoints=chosen, compile=how)
+        for how in (False, True)
+    )
+    pd.testing.assert_frame_equal(plain, compiled, atol=1e-5, rtol=0)

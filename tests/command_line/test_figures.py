@@ -77,6 +77,19 @@ def test_a_missing_run_is_told_and_the_rest_is_drawn(packed, tmp_path, capsys):
     assert not list((tmp_path / "page").glob("fig06*"))
 
 
+def test_what_the_repository_lacks_is_listed_on_its_page(packed, tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "checkpoints"
+    changed(packed, kept / "coopetition", without="matched")
+    (kept / "coopetition-omniglot").symlink_to(packed.path)
+    (kept / "induction-heads").symlink_to(CHECKPOINTS / "induction-heads")
+    monkeypatch.chdir(tmp_path)
+    assert main(["figures", "--out", "page"]) == 0
+    assert "1 figures were not drawn" in capsys.readouterr().out
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "<h2>Not drawn</h2>" in text
+    assert "<li>fig06_matched: " in text
+
+
 @pytest.mark.parametrize(
     ("words", "folder"),
     [([], Path("checkpoints") / "coopetition"), (["--runs", "no-such-runs"], "no-such-runs")],

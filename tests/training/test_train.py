@@ -114,6 +114,30 @@ def test_a_finished_run_is_not_run_again(short_run):
     assert (short_run.path / "metrics.csv").stat().st_mtime_ns == before
 
 
+def test_a_run_made_longer_has_the_weights_of_one_so_long_from_the_start(short_config, tmp_path):
+    longer = short_config.n_sequences + 640
+    whole = train(short_config.replace(n_sequences=longer), tmp_path / "whole", progress=False)
+    train(short_config, tmp_path / "parts", progress=False)
+    lengthened = resume(tmp_path / "parts", n_sequences=longer, progress=False)
+    assert lengthened.config == whole.config
+    assert lengthened.checkpoints == whole.checkpoints
+    assert same_weights(lengthened.weights(), whole.weights())
+    pd.testing.assert_frame_equal(lengthened.metrics, whole.metrics, check_exact=True)
+    assert lengthened.status["state"] == "finished"
+
+
+def test_a_run_cannot_be_cut_nor_a_cosine_schedule_be_made_longer(short_config, tmp_path):
+    run = train(short_config, tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match="cannot be cut to 640: take an earlier checkpoint"):
+        resume(run.path, n_sequences=640)
+    cosine = short_config.replace(optimizer={"schedule": "cosine"})
+    ends = train(cosine, tmp_path / "cosine", progress=False)
+    with pytest.raises(ConfigError, match="cosine"):
+        resume(ends.path, n_sequences=2 * cosine.n_sequences)
+    assert load_run(ends.path).config == cosine
+    assert load_run(ends.path).status["state"] == "finished"
+
+
 def test_clamps_of_a_run_are_saved_and_resumed(short_config, tmp_path):
     clamps = (AblateHeads([(0, 0), (1, 3)]),)
     run = train(short_config.replace(clamps=clamps), tmp_path / "run", progress=False)
