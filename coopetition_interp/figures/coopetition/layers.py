@@ -208,8 +208,8 @@ def weight_swaps(study: Study) -> StudyFigure:
     return study_figure(
         "Figure 3: weight swaps",
         "The transition is layer 0's. With layer 1 of the end the run is reproduced after its "
-        "initial phase; with layer 0 fixed, nothing changes any more. Induction strengths rise, then "
-        "turn negative.",
+        "initial phase; with layer 0 fixed, nothing changes any more. Induction strengths rise, "
+        "then turn negative.",
         figure,
         [
             ("highest mean induction strength on Flip", "up", in_seeds(rise)),
