@@ -11,8 +11,15 @@
 | `phase_change` | whether a loss curve has a phase change or falls like an exponential |
 | `toy_phase_change` | the same of the toy model of a phase change, over seeds |
 | `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
+| `skip_trigrams` | whether heads copy the label they attend to |
+| `head_temperature` | heads sharpened or blurred, alone and together |
+| `non_additivity` | by how much heads together do other than the sum of each |
+| `weight_swaps` | one half of the network fixed to a checkpoint of the same run |
+| `icl_heads` | which heads of layer 0 carry in-context learning |
+| `seed_intervals` | a number of each seed: mean and interval |
 | `thin_run` | a run's small copy, with a few checkpoints |
-| `rises`, `divot`, `divots_across_seeds`, `toy_seeds` | the toy models' rises and divots |
+| `rises`, `divot`, `divots_across_seeds` | when a curve rises, its divots, whether they coincide |
+| `toy_seeds` | what became of each seed of the toy model of coopetition |
 
 Import from the modules: those that read curves alone do without torch.
 """
