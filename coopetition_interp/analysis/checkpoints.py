@@ -53,7 +53,7 @@ def checkpoint_models(
     Raises:
         RunError: If the run lacks a checkpoint (before the first is read), or has none.
     """
-    chosen = _chosen(run, checkpoints)
+    chosen = chosen_checkpoints(run, checkpoints)
     if not chosen:
         return
     model = run.model(chosen[0], device)
@@ -133,7 +133,7 @@ def metrics_over_checkpoints(
         ValueError: If clamps or sequences do not fit the model.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
-    chosen = _chosen(run, checkpoints)
+    chosen = chosen_checkpoints(run, checkpoints)
     if compile is None:
         compile = len(chosen) >= _WORTH_COMPILING
     sequences = sequences.to(device)
@@ -182,7 +182,12 @@ def strengths_over_checkpoints(
     return over_checkpoints(run, sequences.to(device), strengths, checkpoints, device, progress)
 
 
-def _chosen(run: Run, checkpoints: Iterable[int] | None) -> list[int]:
+def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]:
+    """Sequences seen at the chosen checkpoints of a run; None chooses all.
+
+    Raises:
+        RunError: It lacks one of them, or has none.
+    """
     kept = run.checkpoints
     if checkpoints is None:
         run.checkpoint_path("first")  # a run without checkpoints is an error, not an empty table

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from coopetition_interp.analysis.checkpoints import chosen_checkpoints
 from coopetition_interp.evaluation import Scorer
 from coopetition_interp.interventions.grafts import weight_depth
 from coopetition_interp.model import ExemplarLabelTransformer
@@ -101,18 +102,18 @@ def weight_swap(
             f"layer is the last block of the first half, from -1 (the embedding alone) to "
             f"{run.config.model.n_layers - 1} in this model; got {layer!r}"
         )
-    paths = _paths(run, checkpoints)
+    chosen = chosen_checkpoints(run, checkpoints)
     model = run.model(fixed_at, device)
     sequences = {name: each.to(device) for name, each in sequences.items()}
     if compile is None:
         n_sequences = sum(len(each) for each in sequences.values())
-        compile = n_sequences * len(paths) >= _WORTH_COMPILING
+        compile = n_sequences * len(chosen) >= _WORTH_COMPILING
     scorer = _FromResidual(model, layer, sequences, compile) if fixed == "first half" else None
     whole = Scorer(model, metrics="in_context", compile=compile)
     swapped = _not_fixed(model, fixed, layer)
     rows: list[dict[str, Any]] = []
-    for seen, path in tqdm(paths, disable=not progress, unit="checkpoint"):
-        _load(swapped, path)
+    for seen in tqdm(chosen, disable=not progress, unit="checkpoint"):
+        _load(swapped, RunDirectory(run.path).checkpoint_path(seen))
         W_U = whole.unembedding_by_label()
         for name, each in sequences.items():
             scores = whole(each, W_U) if scorer is None else scorer(name, W_U)
@@ -128,15 +129,6 @@ def weight_swap(
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _paths(run: Run, checkpoints: Iterable[int] | None) -> list[tuple[int, Path]]:
-    """Files of the chosen checkpoints; one that is not there is an error before any is read."""
-    kept = run.checkpoints
-    chosen = kept if checkpoints is None else list(checkpoints)
-    for missing in sorted(set(chosen) - set(kept)):
-        run.checkpoint_path(missing)  # says what is wrong
-    return [(seen, RunDirectory(run.path).checkpoint_path(seen)) for seen in chosen]
 
 
 def _not_fixed(model: ExemplarLabelTransformer, fixed: Half, layer: int) -> dict[str, Tensor]:

@@ -142,31 +142,33 @@ def _figures(options: argparse.Namespace) -> None:
     from coopetition_interp.figures.study_script import PACKED_STUDIES
     from coopetition_interp.studies import Study
 
-    given = (options.runs, options.real_runs, options.induction_heads)
-    names = ("coopetition", "coopetition-omniglot", "induction-heads")
-    packed = (PACKED_STUDIES / name for name in names)
-    paths = given if any(given) else tuple(packed)
-    for path in paths:
-        if path is not None and not path.is_dir():
+    own_runs = any((options.runs, options.real_runs, options.induction_heads))
+
+    def study(given: Path | None, packed: str, sweep: str) -> Study | None:
+        path = given if own_runs else PACKED_STUDIES / packed
+        if path is None:
+            return None
+        if not path.is_dir():
             mend = (
                 "give the directory of a sweep"
-                if any(given)
+                if own_runs
                 else "call this in the root of the repository, which keeps its studies under "
                 "checkpoints/, or give --runs DIR"
             )
             raise FileNotFoundError(f"{path} is not there: {mend}")
-    sweeps = ("coopetition", "coopetition", "induction-heads")
-    coopetition, real, induction_heads = (
-        None if path is None else Study(path, sweep)
-        for path, sweep in zip(paths, sweeps, strict=True)
-    )
+        return Study(path, sweep)
+
     page, missing = draw_every_figure(
-        options.out, coopetition, real, induction_heads, images=options.images
+        options.out,
+        coopetition=study(options.runs, "coopetition", "coopetition"),
+        real=study(options.real_runs, "coopetition-omniglot", "coopetition"),
+        induction_heads=study(options.induction_heads, "induction-heads", "induction-heads"),
+        images=options.images,
     )
     print(f"wrote {page}")
     if missing:
         told = "\n".join(f"{name}: {reason}" for name, reason in missing.items())
         told = f"{len(missing)} figures were not drawn\n{told}"
-        if any(given):
+        if own_runs:
             raise RuntimeError(told)
         print(told)  # what the repository keeps is all there is to draw

@@ -1,9 +1,7 @@
 """The scripts of the coopetition study, run as a person would, without a browser."""
 
 import re
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -20,17 +18,6 @@ SCRIPTS = [name for name in STUDY_FIGURES if name != OF_ANY_RUN]
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     return packed_small_coopetition(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def run_script(monkeypatch, tmp_path):
-    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-such-browser"))
-
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        runpy.run_path(str(ANALYSES / f"{name}.py"), run_name="__main__")
-
-    return run
 
 
 def test_there_is_a_script_for_every_figure_and_no_other():

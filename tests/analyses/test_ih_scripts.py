@@ -1,9 +1,7 @@
 """The scripts of the induction-head study, run as a person would, without a browser."""
 
 import re
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -23,17 +21,6 @@ COMMITTED = Path(__file__).parents[2] / "checkpoints" / "induction-heads"
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     return packed_small_study(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def run_script(monkeypatch, tmp_path):
-    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-such-browser"))
-
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        runpy.run_path(str(ANALYSES / f"{name}.py"), run_name="__main__")
-
-    return run
 
 
 @pytest.mark.parametrize("name", STUDY_FIGURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 
@@ -21,12 +22,7 @@ def over(statement: str, values: Mapping[int, float], threshold: float) -> Check
         values: A number by seed; without any the claim does not hold.
         threshold: What the claim needs it to exceed.
     """
-    rule = f"{statement} is over {threshold:.3g}"
-    if not values:
-        return Check(f"{rule}: {NO_SEED}", False)
-    interval = seed_interval(values.values())
-    least = interval.mean if interval.n_seeds == 1 else interval.low
-    return Check(f"{rule}: it is {interval}", least > threshold)
+    return _compared(statement, "over", values, threshold)
 
 
 def under(statement: str, values: Mapping[int, float], threshold: float) -> Check:
@@ -37,12 +33,7 @@ def under(statement: str, values: Mapping[int, float], threshold: float) -> Chec
         values: A number by seed; without any the claim does not hold.
         threshold: What the claim needs it to stay below.
     """
-    rule = f"{statement} is under {threshold:.3g}"
-    if not values:
-        return Check(f"{rule}: {NO_SEED}", False)
-    interval = seed_interval(values.values())
-    most = interval.mean if interval.n_seeds == 1 else interval.high
-    return Check(f"{rule}: it is {interval}", most < threshold)
+    return _compared(statement, "under", values, threshold)
 
 
 def in_seeds(values: Mapping[int, float]) -> str:
@@ -50,6 +41,25 @@ def in_seeds(values: Mapping[int, float]) -> str:
     return str(seed_interval(values.values())) if values else NO_SEED
 
 
+def each(values: Mapping[int, float]) -> str:
+    """The number of each seed in words, the main seed's first."""
+    return ", ".join(f"{value:.3f}" for value in values.values())
+
+
 def by_seed(numbers: pd.Series) -> dict[int, float]:
     """A number by seed, from a series that is indexed by seed."""
     return {int(str(seed)): float(number) for seed, number in numbers.items()}
+
+
+def _compared(
+    statement: str, side: Literal["over", "under"], values: Mapping[int, float], threshold: float
+) -> Check:
+    rule = f"{statement} is {side} {threshold:.3g}"
+    if not values:
+        return Check(f"{rule}: {NO_SEED}", False)
+    interval = seed_interval(values.values())
+    low, high = interval.low, interval.high
+    if interval.n_seeds == 1:
+        low = high = interval.mean
+    holds = low > threshold if side == "over" else high < threshold
+    return Check(f"{rule}: it is {interval}", holds)

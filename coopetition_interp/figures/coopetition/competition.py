@@ -20,8 +20,8 @@ from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 
-from .claims import over, under
-from .runs_compared import compare_runs, curve_of
+from .claims import each, over, under
+from .runs_compared import at_end, compare_runs, curve_of, highest
 
 LEAST_RISE = 0.05
 """How far above chance ICL must get for its emergence to be looked for."""
@@ -107,14 +107,9 @@ def matched(study: Study) -> StudyFigure:
     """Figure 6, left: matching exemplars in context and query."""
     study.require(["main", "matched"], "Figure 6")
     runs = of_seeds(study, "matched")
-    final = {
-        seed: float(curve_of(study.metrics(run), "flip").iloc[-1]) for seed, run in runs.items()
-    }
-    fall = {
-        seed: float(curve_of(study.metrics(run), "flip").max()) - final[seed]
-        for seed, run in runs.items()
-    }
-    main_final = float(curve_of(study.metrics("main"), "flip").iloc[-1])
+    final = {seed: at_end(study.metrics(run), "flip") for seed, run in runs.items()}
+    fall = {seed: highest(study.metrics(run), "flip") - final[seed] for seed, run in runs.items()}
+    main_final = at_end(study.metrics("main"), "flip")
     return study_figure(
         "Figure 6: matched exemplars",
         "When the exemplar in context is the query itself, in-context learning does not fade.",
@@ -122,7 +117,7 @@ def matched(study: Study) -> StudyFigure:
             study, "matched", "matched exemplars", {"Flip": ("flip", "in_context_accuracy")}
         ),
         [
-            ("Flip at the end, matched", "~1.0 and stays", _told(final)),
+            ("Flip at the end, matched", "~1.0 and stays", each(final)),
             ("Flip at the end, normal", "under 0.05", f"{main_final:.3f}"),
             (
                 "12 layers, matched (right panel)",
@@ -145,8 +140,8 @@ def blocked(study: Study) -> StudyFigure:
     """Figure 18a: layer 0 never attends to the previous token from a label."""
     study.require(["main", "previous-token-blocked"], "Figure 18a")
     runs, mains = of_seeds(study, "previous-token-blocked"), of_seeds(study, "main")
-    icl = {seed: float(curve_of(study.metrics(run), "icl").max()) for seed, run in runs.items()}
-    flip = {seed: float(curve_of(study.metrics(run), "flip").max()) for seed, run in runs.items()}
+    icl = {seed: highest(study.metrics(run), "icl") for seed, run in runs.items()}
+    flip = {seed: highest(study.metrics(run), "flip") for seed, run in runs.items()}
     ciwl = {seed: curve_of(study.metrics(run), "ciwl") for seed, run in runs.items()}
     lost = {}
     for seed, run in mains.items():
@@ -164,12 +159,12 @@ def blocked(study: Study) -> StudyFigure:
             {"Flip": ("flip", "in_context_accuracy"), "CIWL": ("ciwl", "in_context_accuracy")},
         ),
         [
-            ("highest ICL, blocked", "no ICL", _told(icl)),
-            ("highest Flip, blocked", "0.5", _told(flip)),
+            ("highest ICL, blocked", "no ICL", each(icl)),
+            ("highest Flip, blocked", "0.5", each(flip)),
             (
                 "CIWL at the end, blocked",
                 "as without the block",
-                _told({seed: float(curve.iloc[-1]) for seed, curve in ciwl.items()}),
+                each({seed: float(curve.iloc[-1]) for seed, curve in ciwl.items()}),
             ),
         ],
         [
@@ -191,15 +186,13 @@ def ablated(study: Study) -> StudyFigure:
     peaks, delays = {}, {}
     for seed, run in runs.items():
         marks, usual = landmarks_of(study, run), landmarks_of(study, mains[seed])
-        peaks[seed] = float(curve_of(study.metrics(run), "flip").max())
+        peaks[seed] = highest(study.metrics(run), "flip")
         if marks.flip_peak and usual.flip_peak:
             rise, usual_rise = icl_rise(study.metrics(run)), icl_rise(study.metrics(mains[seed]))
             if rise and usual_rise:
                 delays[seed] = (rise.middle - usual_rise.middle) / 1e6
     heads = {seed: _ablated_heads(study, run) for seed, run in runs.items()}
-    final = {
-        seed: float(curve_of(study.metrics(run), "flip").iloc[-1]) for seed, run in runs.items()
-    }
+    final = {seed: at_end(study.metrics(run), "flip") for seed, run in runs.items()}
     late = (
         over("delay of ICL's rise against main, in millions of sequences", delays, 0.0)
         if len(delays) == len(runs)
@@ -229,7 +222,7 @@ def ablated(study: Study) -> StudyFigure:
                 )
                 for seed, off in heads.items()
             ),
-            ("highest Flip, ablated", "~0.75", _told(peaks)),
+            ("highest Flip, ablated", "~0.75", each(peaks)),
             (
                 "ICL's rise comes later by",
                 "slightly delayed",
@@ -271,7 +264,3 @@ def _against_main(
         {"standard": CurveStyle("standard", LIGHT_RED), name: CurveStyle(name, FLIP_COLOUR)},
         name.capitalize(),
     )
-
-
-def _told(values: dict[int, float]) -> str:
-    return ", ".join(f"{value:.3f}" for value in values.values())

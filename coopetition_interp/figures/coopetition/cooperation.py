@@ -12,8 +12,8 @@ from coopetition_interp.studies.coopetition_runs import PREFIX_OF_SEED, of_seeds
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED, moment_in_name
 
-from .claims import over, under
-from .runs_compared import compare_runs, curve_of, shades
+from .claims import each, over, under
+from .runs_compared import at_end, compare_runs, curve_of, highest, shades
 
 LEARNED = 0.75
 """ICL's in-context accuracy from which on a run on ICL-only data counts as having learned it."""
@@ -26,8 +26,8 @@ def graft(study: Study) -> StudyFigure:
     study.require(["icl_only", "grafts/main-end"], "Figure 4a")
     alone, grafted = of_seeds(study, "icl_only"), of_seeds(study, "grafts/main-end")
     both = sorted(alone.keys() & grafted.keys())
-    with_graft = {seed: _final(study, grafted[seed]) for seed in both}
-    without = {seed: _final(study, alone[seed]) for seed in both}
+    with_graft = {seed: at_end(study.metrics(grafted[seed]), "icl") for seed in both}
+    without = {seed: at_end(study.metrics(alone[seed]), "icl") for seed in both}
     scratch, graft = "from scratch", "with the graft"
     curves = {scratch: study.metrics("icl_only"), graft: study.metrics("grafts/main-end")}
     styles = {scratch: CurveStyle(scratch, "#111111"), graft: CurveStyle(graft, "#2ca02c")}
@@ -49,12 +49,12 @@ def graft(study: Study) -> StudyFigure:
             (
                 "ICL accuracy with the graft",
                 "learns within ~2M",
-                f"{in_words(with_graft)} after {lengths[graft]}",
+                f"{each(with_graft)} after {lengths[graft]}",
             ),
             (
                 "ICL accuracy from scratch",
                 "plateau",
-                f"{in_words(without)} after {lengths[scratch]}",
+                f"{each(without)} after {lengths[scratch]}",
             ),
             ("ICL loss at the end, with the graft", "near 0", f"{losses[graft]:.3f}"),
             ("ICL loss at the end, from scratch", "on a plateau", f"{losses[scratch]:.3f}"),
@@ -77,7 +77,7 @@ def graft_window(study: Study) -> StudyFigure:
     study.require(["ciwl_only", *_of_main(study, GRAFTS)], "Figure 4b")
     finals = {
         seed: {
-            moment_in_name(name): _final(study, run)
+            moment_in_name(name): at_end(study.metrics(run), "icl")
             for name, run in starting_with(study, GRAFTS, seed).items()
         }
         for seed in PREFIX_OF_SEED
@@ -110,7 +110,7 @@ def graft_window(study: Study) -> StudyFigure:
                 (
                     f"ICL accuracy from the checkpoint at {in_millions(moment)}",
                     "",
-                    in_words(_at(finals, moment)),
+                    each(_at(finals, moment)),
                 )
                 for moment in main
             ),
@@ -134,7 +134,7 @@ def resumed(study: Study) -> StudyFigure:
     study.require(["ciwl_only", *_of_main(study, RESUMED)], "Figure 4c")
     tops = {
         seed: {
-            moment_in_name(name): float(curve_of(study.metrics(run), "flip").max())
+            moment_in_name(name): highest(study.metrics(run), "flip")
             for name, run in starting_with(study, RESUMED, seed).items()
         }
         for seed in PREFIX_OF_SEED
@@ -156,7 +156,7 @@ def resumed(study: Study) -> StudyFigure:
             (
                 f"highest Flip from the checkpoint at {in_millions(moment)}",
                 "over 0.5 early, no rise late",
-                in_words(_at(tops, moment)),
+                each(_at(tops, moment)),
             )
             for moment in main
         ],
@@ -188,18 +188,9 @@ def resumed(study: Study) -> StudyFigure:
     )
 
 
-def in_words(values: Mapping[int, float]) -> str:
-    """A number of each seed, the main seed's first."""
-    return ", ".join(f"{value:.3f}" for value in values.values())
-
-
 def _at(by_seed: Mapping[int, Mapping[int, float]], moment: int) -> dict[int, float]:
     """What the seeds that have this checkpoint got from it; other seeds may have fewer."""
     return {seed: values[moment] for seed, values in by_seed.items() if moment in values}
-
-
-def _final(study: Study, run: str) -> float:
-    return float(curve_of(study.metrics(run), "icl").iloc[-1])
 
 
 def _of_main(study: Study, prefix: str) -> list[str]:

@@ -24,7 +24,7 @@ from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import OTHER_DATA_SEEDS, OTHER_INIT_SEEDS, SIZES
 
 from .claims import over
-from .runs_compared import curve_of
+from .runs_compared import at_end, curve_of, highest
 
 WITH_IWL = (*FIGURE_1B_EVALUATORS, "iwl")
 
@@ -105,7 +105,7 @@ def positions(study: Study) -> StudyFigure:
     runs = {"learned": "main", "rotary": "rotary", "sinusoidal": "sinusoidal"}
     study.require(runs.values(), "Figure 8")
     metrics = {name: study.metrics(run) for name, run in runs.items()}
-    top = {name: float(curve_of(table, "flip").max()) for name, table in metrics.items()}
+    top = {name: highest(table, "flip") for name, table in metrics.items()}
     return study_figure(
         "Figure 8: positional embeddings",
         "Two attention-only layers need learned positions for in-context learning to emerge.",
@@ -132,9 +132,9 @@ def sizes(study: Study) -> StudyFigure:
     runs |= {f"{c} x {e}": f"sizes/{c}x{e}" for c, e in SIZES}
     study.require(runs.values(), "Figure 9")
     metrics = {name: study.metrics(run) for name, run in runs.items()}
-    flip = {name: float(curve_of(table, "flip").max()) for name, table in metrics.items()}
-    few_icl = float(curve_of(metrics["1600 x 5"], "icl").max())
-    few_iwl = float(curve_of(metrics["1600 x 5"], "iwl", "accuracy").iloc[-1])
+    flip = {name: highest(table, "flip") for name, table in metrics.items()}
+    few_icl = highest(metrics["1600 x 5"], "icl")
+    few_iwl = at_end(metrics["1600 x 5"], "iwl", "accuracy")
     return study_figure(
         "Figure 9: classes and exemplars",
         "Many classes are needed for ICL to dominate for a time; with few classes and few "
@@ -169,8 +169,8 @@ def mlps(study: Study) -> StudyFigure:
     study.require(["main", "sizes/1600x5", *runs.values()], "Figure 10")
     metrics = {name: study.metrics(run) for name, run in runs.items()}
     marks = landmarks(metrics["12800 x 20"])
-    iwl = float(curve_of(metrics["1600 x 5"], "iwl", "accuracy").iloc[-1])
-    without = float(curve_of(study.metrics("sizes/1600x5"), "iwl", "accuracy").iloc[-1])
+    iwl = at_end(metrics["1600 x 5"], "iwl", "accuracy")
+    without = at_end(study.metrics("sizes/1600x5"), "iwl", "accuracy")
     peak = marks.flip_peak.value if marks.flip_peak else math.nan
     return study_figure(
         "Figure 10: with MLPs",
@@ -201,7 +201,7 @@ def long_run(study: Study) -> StudyFigure:
     run = "main" if study.missing(["long"]) else "long"
     metrics = study.metrics(run)
     figure = evaluator_curves(metrics, WITH_IWL, "accuracy", title="Accuracy over all labels")
-    final = {name: float(curve_of(metrics, name, "accuracy").iloc[-1]) for name in WITH_IWL}
+    final = {name: at_end(metrics, name, "accuracy") for name in WITH_IWL}
     published = {"train": ".9946", "icl": ".466", "ciwl": ".9948", "flip": ".0054", "iwl": ".0008"}
     numbers = [
         (f"{name}, accuracy over all labels, end", value, f"{final[name]:.4f}")

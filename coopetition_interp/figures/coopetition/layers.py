@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.induction_heads.heads import grouped_bars
+from coopetition_interp.figures.bars import grouped_bars
 from coopetition_interp.figures.study_figure import StudyFigure, percent, study_figure
 from coopetition_interp.figures.style import (
     TEMPLATE,
     evaluator_styles,
     head_style,
     in_millions,
+    metric_name,
     millions,
     sequences_seen_axis,
 )
@@ -194,6 +195,9 @@ def weight_swaps(study: Study) -> StudyFigure:
         if moment != "end":
             line = {"color": "#ff7f0e", "dash": "dot"}
             figure.add_vline(x=float(fixed_at[moment]) / 1e6, line=line, row=row, col=col)
+    figure.update_yaxes(title_text="induction strength", row=1, col=1)
+    figure.update_yaxes(title_text=metric_name("in_context_accuracy"), row=1, col=2)
+    figure.update_yaxes(title_text=metric_name("in_context_accuracy"), row=2, col=1)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_layout(
         title="Layer 1 stays, layer 0 switches",
@@ -274,6 +278,7 @@ def label_attention(study: Study) -> StudyFigure:
                     col=col,
                 )
     figure.update_xaxes(**sequences_seen_axis(), row=2)
+    figure.update_yaxes(title_text="mean attention", col=1)
     figure.update_layout(
         title="Layer 0's attention from label tokens", template=TEMPLATE, height=640, width=1300
     )

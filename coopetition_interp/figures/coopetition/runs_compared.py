@@ -79,3 +79,13 @@ def curve_of(
 ) -> pd.Series:
     """One metric of one evaluator, by sequences seen."""
     return evaluator_curve(metrics, evaluator, metric).set_index("sequences_seen")["value"]
+
+
+def at_end(metrics: pd.DataFrame, evaluator: str, metric: str = "in_context_accuracy") -> float:
+    """The last value of a curve."""
+    return float(curve_of(metrics, evaluator, metric).iloc[-1])
+
+
+def highest(metrics: pd.DataFrame, evaluator: str, metric: str = "in_context_accuracy") -> float:
+    """The highest value of a curve."""
+    return float(curve_of(metrics, evaluator, metric).max())

@@ -25,7 +25,7 @@ from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED
 
 from .claims import by_seed, in_seeds, over, under
-from .runs_compared import curve_of
+from .runs_compared import at_end, highest
 
 
 def attention(study: Study) -> StudyFigure:
@@ -73,10 +73,8 @@ def one_layer(study: Study) -> StudyFigure:
     """Figure 13: one layer learns skip-trigram copying, and no in-context learning."""
     attended, copied = study.table(ONE_LAYER_ATTENTION), study.table(ONE_LAYER_COPYING)
     runs = of_seeds(study, "one-layer")
-    icl = {seed: float(curve_of(study.metrics(run), "icl").max()) for seed, run in runs.items()}
-    ciwl = {
-        seed: float(curve_of(study.metrics(run), "ciwl").iloc[-1]) for seed, run in runs.items()
-    }
+    icl = {seed: highest(study.metrics(run), "icl") for seed, run in runs.items()}
+    ciwl = {seed: at_end(study.metrics(run), "ciwl") for seed, run in runs.items()}
     on_right = by_seed(_attention_to_right(attended).groupby("seed")["attention"].mean())
     gain = _gains(copied)
     main = attended[attended["seed"] == MAIN_INIT_SEED]

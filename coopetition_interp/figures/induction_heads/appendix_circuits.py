@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from coopetition_interp.figures.bars import grouped_bars
 from coopetition_interp.figures.study_figure import (
     Check,
     StudyFigure,
@@ -30,7 +31,7 @@ from coopetition_interp.studies.induction_weights import (
 )
 from coopetition_interp.studies.study import Study, StudyTable
 
-from .heads import grouped_bars, heatmaps, perfected_and_mistakes
+from .heads import heatmaps, perfected_and_mistakes
 
 THESIS_ON_MISTAKES = {0: 24.08, 1: 64.78, 2: 71.67, 4: 32.97, 5: 56.41, 6: 16.61, 7: 46.10}
 THESIS_OVERALL = {0: 40.32, 1: 76.51, 2: 75.12, 4: 42.85, 5: 64.65, 6: 29.16, 7: 58.85}

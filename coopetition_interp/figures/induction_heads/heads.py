@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -185,25 +185,4 @@ def seeds_scatter(table: pd.DataFrame, titles: Mapping[str, str], title: str) ->
     figure.update_layout(
         title=title, template=TEMPLATE, hovermode="closest", width=1250, height=440
     )
-    return figure
-
-
-def grouped_bars(
-    groups: Sequence[str], series: Mapping[str, Sequence[float]], title: str, y: str
-) -> go.Figure:
-    """Bars side by side, with their heights in figures (tables C.1 to C.3).
-
-    Args:
-        groups: Names along the axis.
-        series: Heights, one for each group, by the series' name.
-        title: Of the figure.
-        y: What the heights are.
-    """
-    figure = go.Figure()
-    for name, heights in series.items():
-        figure.add_bar(
-            x=list(groups), y=list(heights), name=name, text=[f"{100 * h:.1f}%" for h in heights]
-        )
-    figure.update_yaxes(title_text=y, range=[0, 1.08])
-    figure.update_layout(title=title, template=TEMPLATE, barmode="group")
     return figure
