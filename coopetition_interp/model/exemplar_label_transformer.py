@@ -75,7 +75,8 @@ class ExemplarLabelTransformer(HookedTransformer):
     Only the query is trained and scored, so besides TransformerLens's `return_type`s there is
     "query_logits" [batch, n_labels]: the final LayerNorm and the unembedding then run on the query
     token alone, and their hook points see [batch, 1, ...]. The last block too runs on the query
-    alone, but only while nothing is hooked to it: its hook points always see all tokens.
+    alone, but only while nothing is hooked to it other than keys and values: its hook points always
+    see all tokens.
 
     The attention biases that TransformerLens creates are kept at zero and are not trained, for
     parity with the published model.
@@ -202,7 +203,7 @@ class ExemplarLabelTransformer(HookedTransformer):
         query_alone = stop_at_layer is None and return_type in QUERY_RETURN_TYPES
         # Nobody looks at what the last block does at other tokens: leave it out.
         last_block = cast(JoinedBlock, self.blocks[-1])
-        cut_short = query_alone and last_block.is_unobserved and start_at_layer != n_layers
+        cut_short = query_alone and last_block.query_alone_suffices and start_at_layer != n_layers
         last = (n_layers - cut_short) if stop_at_layer is None else stop_at_layer
         residual: Any = super().forward(
             input, return_type=None, start_at_layer=start_at_layer, stop_at_layer=last

@@ -42,13 +42,14 @@ class JoinedAttention(Attention):
     def forward_query(
         self, normalized: Float[Tensor, "batch n_tokens d_model"]
     ) -> Float[Tensor, "batch 1 d_model"]:
-        """What attention writes at the last token alone. No hook point fires."""
+        """What attention writes at the last token alone, through `hook_k` and `hook_v` only."""
         n_tokens, width = normalized.shape[1], self.cfg.n_heads * self.cfg.d_head
         heads = self.cfg.n_heads
         weights = torch.cat([self.W_K, self.W_V]).permute(1, 0, 2).reshape(self.cfg.d_model, -1)
         biases = torch.cat([self.b_K, self.b_V]).flatten()
         joined = torch.addmm(biases, normalized.flatten(0, 1), weights)
         k, v = joined.view(*normalized.shape[:2], 2, heads, -1).unbind(2)
+        k, v = self.hook_k(k), self.hook_v(v)
         W_Q = self.W_Q.permute(1, 0, 2).reshape(self.cfg.d_model, -1)
         q = torch.addmm(self.b_Q.flatten(), normalized[:, -1], W_Q).view(-1, 1, heads, k.shape[-1])
         if self.cfg.positional_embedding_type == "rotary":
@@ -89,18 +90,27 @@ class JoinedBlock(TransformerBlock):
     def forward_query(
         self, resid_pre: Float[Tensor, "batch n_tokens d_model"]
     ) -> Float[Tensor, "batch 1 d_model"]:
-        """The residual stream after the block at the last token alone. No hook point fires."""
+        """The residual stream after the block at the last token alone.
+
+        No hook point fires but those of keys and values, which all tokens still have.
+        """
         resid_post = resid_pre[:, -1:] + self.attn.forward_query(self.ln1(resid_pre))
         if self.cfg.attn_only:
             return resid_post
         return resid_post + self.apply_mlp(self.ln2(resid_post))
 
     @property
-    def is_unobserved(self) -> bool:
-        """Whether nothing is hooked to the block, so that `forward_query` will not be noticed."""
+    def query_alone_suffices(self) -> bool:
+        """Whether nothing is hooked to the block that `forward_query` would not run."""
         cfg = self.cfg
         unusual = (cfg.use_attn_in, cfg.use_split_qkv_input, cfg.use_hook_mlp_in)
         if any(unusual) or cfg.use_attn_result:
             return False
         tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-        return not any(getattr(module, table) for module in self.modules() for table in tables)
+        still_run = (self.attn.hook_k, self.attn.hook_v)
+        return not any(
+            getattr(module, table)
+            for module in self.modules()
+            if module not in still_run
+            for table in tables
+        )

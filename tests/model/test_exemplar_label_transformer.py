@@ -203,3 +203,26 @@ def test_the_last_block_on_the_query_alone_is_the_last_block(return_type, shape)
     )
     assert seen == [(7, 8, 5, 5)]  # a hook always sees all tokens
     torch.testing.assert_close(alone, observed)
+
+
+@pytest.mark.parametrize("shape", [{}, {"positions": "rotary"}, {"mlps": True}, {"n_layers": 1}])
+def test_editing_keys_and_values_of_the_last_block_is_the_same_on_the_query_alone(shape):
+    model = ModelConfig(**shape).build(6, 9, 2)
+    sequences = Sequences(
+        torch.randn(7, 3, 6), torch.randint(0, 9, (7, 3)), torch.zeros(7, 3, dtype=torch.int64)
+    )
+    attention = f"blocks.{model.cfg.n_layers - 1}.attn"
+    shapes = []
+
+    def edit(activation, hook):
+        shapes.append(activation.shape)
+        return activation.roll(1, dims=1) * 2
+
+    edits = [(f"{attention}.hook_k", edit), (f"{attention}.hook_v", edit)]
+    watched = [*edits, (f"{attention}.hook_z", lambda z, hook: None)]
+    plain = model(sequences, return_type="query_logits")
+    alone = model.run_with_hooks(sequences, return_type="query_logits", fwd_hooks=edits)
+    whole = model.run_with_hooks(sequences, return_type="query_logits", fwd_hooks=watched)
+    assert shapes == [(7, 5, 8, 8)] * 4  # all tokens, either way
+    torch.testing.assert_close(alone, whole)
+    assert not torch.allclose(alone, plain)
