@@ -119,14 +119,14 @@ SCALES: dict[str, CoopetitionScale] = {
         full_size=(64, 5),
         sizes=((64, 3), (32, 5), (32, 3)),
     ),
-    # The preset's ICL comes at 0.16M, peaks at 0.4M and has lost to CIWL by 0.65M.
+    # The preset's ICL comes at 0.15M, and its Flip peaks at 0.25M and has fallen to 0.5 by 0.6M.
     "laptop": CoopetitionScale(
         main=2_000_000,
         main_every=5_000,
         bursty=1_200_000,
         ciwl_only=1_600_000,
-        icl_only=600_000,
-        grafted=600_000,
+        icl_only=500_000,
+        grafted=500_000,
         resumed=500_000,
         graft_from=(100_000, 200_000, 400_000, 800_000, 1_600_000),
         resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),

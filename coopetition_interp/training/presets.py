@@ -37,7 +37,7 @@ def laptop() -> RunConfig:
     """Minutes on two cores: 12,800 Gaussian classes, on which in-context learning is transient."""
     return RunConfig(
         name="laptop",
-        features=GaussianFeatures(within_class_sd=0.85),
+        features=GaussianFeatures(d_feature=20, within_class_sd=0.9),
         classes=ClassesConfig(n_train=12_800),
         optimizer=OptimizerConfig(learning_rate=3e-4),
         n_sequences=2_000_000,
