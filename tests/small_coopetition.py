@@ -122,7 +122,7 @@ OF_RUN = {
     "sizes/1600x20": NO_ICL.but(icl=((3, 0.5), (6, 0.65), (15, 0.55))),
     "sizes/1600x5": NO_ICL.but(iwl=((0, 0), (16, 0.1))),
     "mlps/12800x20": BURSTY,
-    "mlps/12800x5": BURSTY,
+    "mlps/12800x5": BURSTY.but(flip=((3, 0.5), (5, 0.8), (8, 0.4), (14, 0.7))),
     "mlps/1600x20": NO_ICL,
     "mlps/1600x5": NO_ICL.but(iwl=((0, 0), (16, 0.4))),
 }

@@ -60,12 +60,13 @@ class CoopetitionScale:
     Attributes:
         main: Length of the main run, whose checkpoints every `main_every` are analysed.
         main_every: See `main`.
-        bursty: Length of other runs on bursty or matched data.
-        ciwl_only: Length of the run on CIWL-only data.
+        bursty: Length of the other runs on bursty data that must show ICL come and fade: other
+            seeds' mains, the ablated heads', with MLPs at full size.
         icl_only: Length of the run on ICL-only data, without graft.
         grafted: Length of runs with a graft.
         resumed: Length of runs that start from a CIWL-only checkpoint.
-        graft_from: Checkpoints of the CIWL-only run that are grafted from.
+        graft_from: Checkpoints of the CIWL-only run that are grafted from; it is as long as the
+            last of them and of `resume_from`.
         resume_from: Checkpoints of it that bursty training starts from.
         graft_from_main: Checkpoints of the main run, besides its last, that are grafted from.
         evaluate_every: Between evaluations.
@@ -76,14 +77,12 @@ class CoopetitionScale:
         sizes: Those of the runs with fewer.
         seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
         seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
-        others_bursty: Length of runs on bursty or matched data from other seeds (but their mains),
-            positions, sizes and with MLPs; None for `bursty`.
+        short: Length of the runs on bursty or matched data that tell earlier; None for `bursty`.
     """
 
     main: int
     main_every: int
     bursty: int
-    ciwl_only: int
     icl_only: int
     grafted: int
     resumed: int
@@ -98,7 +97,7 @@ class CoopetitionScale:
     sizes: tuple[tuple[int, int], ...] = SIZES
     seeds_graft_from: tuple[int, ...] | None = None
     seeds_resume_from: tuple[int, ...] | None = None
-    others_bursty: int | None = None
+    short: int | None = None
 
 
 SCALES: dict[str, CoopetitionScale] = {
@@ -108,7 +107,6 @@ SCALES: dict[str, CoopetitionScale] = {
         main=32_000,
         main_every=3_200,
         bursty=16_000,
-        ciwl_only=16_000,
         icl_only=6_400,
         grafted=6_400,
         resumed=6_400,
@@ -119,20 +117,20 @@ SCALES: dict[str, CoopetitionScale] = {
         full_size=(64, 5),
         sizes=((64, 3), (32, 5), (32, 3)),
     ),
-    # The preset's ICL comes at 0.15M, and its Flip peaks at 0.25M and has fallen to 0.5 by 0.6M.
+    # The preset's ICL comes at 0.15M; Flip peaks soon after, and is back at 0.5 between 0.4M and
+    # 1.4M, by the initialisation.
     "laptop": CoopetitionScale(
         main=2_000_000,
         main_every=5_000,
-        bursty=1_200_000,
-        ciwl_only=1_600_000,
-        icl_only=500_000,
-        grafted=500_000,
-        resumed=500_000,
+        bursty=1_600_000,
+        icl_only=400_000,
+        grafted=400_000,
+        resumed=400_000,
         graft_from=(100_000, 200_000, 400_000, 800_000, 1_600_000),
         resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),
-        seeds_graft_from=(100_000, 400_000, 1_600_000),
+        seeds_graft_from=(100_000, 400_000, 800_000),
         seeds_resume_from=(20_000, 400_000),
-        others_bursty=800_000,
+        short=800_000,
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
@@ -141,7 +139,7 @@ SCALES: dict[str, CoopetitionScale] = {
         main=5_000_000,
         main_every=100_000,
         bursty=3_000_000,
-        ciwl_only=1_000_000,
+        short=1_500_000,
         icl_only=600_000,
         grafted=600_000,
         resumed=600_000,
@@ -156,7 +154,6 @@ SCALES: dict[str, CoopetitionScale] = {
         main=64_000_000,
         main_every=50_000,
         bursty=64_000_000,
-        ciwl_only=64_000_000,
         icl_only=64_000_000,
         grafted=64_000_000,
         resumed=64_000_000,
@@ -215,11 +212,10 @@ def coopetition_plan(
         evaluators=standard_evaluators(n_sequences=scale.n_evaluation_sequences),
     )
     seeded_main = light.replace(checkpoint_at=Schedule(every=scale.evaluate_every))
-    length = scale.others_bursty or scale.bursty
-    other = light.replace(n_sequences=length, checkpoint_at=Schedule(at=(length,)))
+    short = _lasting(light, scale.short or scale.bursty)
     return [
         PlannedRun("main", main),
-        *_runs_of_one_seed(light, scale, ""),
+        *_runs_of_one_seed(light, short, scale, ""),
         *(
             planned
             for seed in OTHER_INIT_SEEDS
@@ -228,32 +224,40 @@ def coopetition_plan(
                     f"seeds/init-{seed}/main", seeded_main.replace(model={"init_seed": seed})
                 ),
                 *_runs_of_one_seed(
-                    other.replace(model={"init_seed": seed}), scale, f"seeds/init-{seed}/"
+                    light.replace(model={"init_seed": seed}),
+                    short.replace(model={"init_seed": seed}),
+                    scale,
+                    f"seeds/init-{seed}/",
                 ),
             )
         ),
         *(
-            PlannedRun(f"seeds/data-{seed}/main", other.replace(data_seed=seed))
+            PlannedRun(f"seeds/data-{seed}/main", light.replace(data_seed=seed))
             for seed in OTHER_DATA_SEEDS
         ),
-        PlannedRun("rotary", other.replace(model={"positions": "rotary"})),
-        PlannedRun("sinusoidal", other.replace(model={"positions": "sinusoidal"})),
+        PlannedRun("rotary", short.replace(model={"positions": "rotary"})),
+        PlannedRun("sinusoidal", short.replace(model={"positions": "sinusoidal"})),
         *(
-            PlannedRun(f"sizes/{classes}x{exemplars}", _resized(other, classes, exemplars))
+            PlannedRun(f"sizes/{classes}x{exemplars}", _resized(short, classes, exemplars))
             for classes, exemplars in scale.sizes
         ),
         *(
             PlannedRun(
                 f"mlps/{classes}x{exemplars}",
-                _resized(other, classes, exemplars).replace(model={"mlps": True}),
+                _resized(length, classes, exemplars).replace(model={"mlps": True}),
             )
-            for classes, exemplars in (scale.full_size, *scale.sizes)
+            for length, (classes, exemplars) in [
+                (light, scale.full_size),
+                *((short, size) for size in scale.sizes),
+            ]
         ),
         *_runs_at_the_papers_scale(light, scale),
     ]
 
 
-def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) -> list[PlannedRun]:
+def _runs_of_one_seed(
+    light: RunConfig, short: RunConfig, scale: CoopetitionScale, prefix: str
+) -> list[PlannedRun]:
     """The runs behind the paper's claims, but main, from one initialisation."""
     main, ciwl_only = f"{prefix}main", f"{prefix}ciwl_only"
     graft_from, resume_from = scale.graft_from, scale.resume_from
@@ -265,7 +269,6 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
     grafted = icl.replace(
         n_sequences=scale.grafted,
         checkpoint_at=Schedule(),
-        evaluate_at=Schedule(every=max(1, scale.evaluate_every // 2)),
     )
     resumed = light.replace(n_sequences=scale.resumed, checkpoint_at=Schedule())
     heads_of_layer_0 = [(0, head) for head in range(light.model.n_heads)]
@@ -278,7 +281,7 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
         PlannedRun(
             ciwl_only,
             _on(light, "ciwl_only").replace(
-                n_sequences=scale.ciwl_only,
+                n_sequences=max(*graft_from, *resume_from),
                 checkpoint_at=Schedule(
                     every=scale.evaluate_every,
                     at=tuple(sorted({*graft_from, *resume_from})),
@@ -300,9 +303,9 @@ def _runs_of_one_seed(light: RunConfig, scale: CoopetitionScale, prefix: str) ->
             )
             for at in resume_from
         ),
-        PlannedRun(f"{prefix}matched", _on(light, "matched")),
-        PlannedRun(f"{prefix}one-layer", light.replace(model={"n_layers": 1})),
-        PlannedRun(f"{prefix}previous-token-blocked", light.replace(clamps=(no_previous_token,))),
+        PlannedRun(f"{prefix}matched", _on(short, "matched")),
+        PlannedRun(f"{prefix}one-layer", short.replace(model={"n_layers": 1})),
+        PlannedRun(f"{prefix}previous-token-blocked", short.replace(clamps=(no_previous_token,))),
         PlannedRun(
             f"{prefix}previous-token-heads-ablated",
             lambda runs: light.replace(clamps=(_without_icl_heads(runs[main]),)),
@@ -328,6 +331,11 @@ def _runs_at_the_papers_scale(light: RunConfig, scale: CoopetitionScale) -> list
             PlannedRun("twelve-layers-matched", _on(deep, "matched")),
         ]
     return runs
+
+
+def _lasting(config: RunConfig, n_sequences: int) -> RunConfig:
+    """As long as that, with a checkpoint at its end."""
+    return config.replace(n_sequences=n_sequences, checkpoint_at=Schedule(at=(n_sequences,)))
 
 
 def _on(config: RunConfig, kind: SequenceKind) -> RunConfig:

@@ -220,7 +220,7 @@ SPOILINGS = [
     ),
     Spoiling(
         "fig04c_resumed",
-        ("the earliest", "the latest", "does not rise"),
+        ("the earliest", "the latest", "after a checkpoint"),
         of_all(resumed_from("0.0016"), lambda c: resumed(0.45))
         | of_all(resumed_from("0.0064"), lambda c: resumed(0.6)),
     ),
@@ -268,9 +268,10 @@ SPOILINGS = [
     ),
     Spoiling(
         "fig10_mlps",
-        ("12800 x 20", "more IWL"),
+        ("12800 x 20", "12800 x 5", "more IWL"),
         {
             "mlps/12800x20": lambda c: NO_ICL,
+            "mlps/12800x5": lambda c: BURSTY,
             "mlps/1600x5": lambda c: c.but(iwl=((0, 0.0), (16, 0.05))),
         },
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -166,11 +167,16 @@ def mlps(study: Study) -> StudyFigure:
     """Figure 10: blocks with MLPs."""
     all_sizes = ((12_800, 20), *SIZES)
     runs = {f"{c} x {e}": f"mlps/{c}x{e}" for c, e in all_sizes}
-    study.require(["main", "sizes/1600x5", *runs.values()], "Figure 10")
+    compared = ["main", "sizes/12800x5", "sizes/1600x5"]
+    study.require([*compared, *runs.values()], "Figure 10")
     metrics = {name: study.metrics(run) for name, run in runs.items()}
     marks = landmarks(metrics["12800 x 20"])
     iwl = at_end(metrics["1600 x 5"], "iwl", "accuracy")
     without = at_end(study.metrics("sizes/1600x5"), "iwl", "accuracy")
+    valleys = {
+        "with": _resurgence(curve_of(metrics["12800 x 5"], "flip")),
+        "without": _resurgence(curve_of(study.metrics("sizes/12800x5"), "flip")),
+    }
     peak = marks.flip_peak.value if marks.flip_peak else math.nan
     return study_figure(
         "Figure 10: with MLPs",
@@ -180,6 +186,10 @@ def mlps(study: Study) -> StudyFigure:
         [
             ("Flip's peak, 12800 x 20", "as without MLPs", f"{peak:.3f}"),
             ("Flip's crossing, 12800 x 20", "as without MLPs", _place(marks.crossing)),
+            *(
+                (f"Flip's resurgence, 12800 x 5, {mlps} MLPs", told, f"{valleys[mlps]:.3f}")
+                for mlps, told in (("with", "transient and resurgent ICL"), ("without", "none"))
+            ),
             ("IWL at the end, 1600 x 5, with MLPs", "more than without", f"{iwl:.3f}"),
             ("IWL at the end, 1600 x 5, without", "less", f"{without:.3f}"),
         ],
@@ -187,11 +197,16 @@ def mlps(study: Study) -> StudyFigure:
             Check(
                 "12800 x 20: Flip rises above 0.5 and falls below it", marks.crossing is not None
             ),
+            Check(
+                "12800 x 5: Flip falls and rises again by more than 0.1, unlike without MLPs",
+                valleys["with"] > 0.1 > valleys["without"],
+            ),
             Check("1600 x 5: more IWL at the end than without MLPs", iwl > without),
         ],
-        ", ".join(runs.values()),
+        ", ".join([*compared[1:], *runs.values()]),
         {"": landmark_table(metrics)},
-        "One seed each.",
+        "One seed each. Resurgence is the depth of Flip's deepest valley, below the lower of the "
+        "highest points before and after it, once Flip has exceeded 0.55.",
     )
 
 
@@ -245,6 +260,13 @@ def _grid(metrics_by_title: Mapping[str, pd.DataFrame], title: str, columns: int
     return evaluator_grid(
         drawn, WITH_IWL, metric, columns, f"{title} (IWL: accuracy over all labels)"
     )
+
+
+def _resurgence(flip: pd.Series) -> float:
+    """Depth of a curve's deepest valley after it has first exceeded 0.55; 0 if it never has."""
+    since = flip[(flip > 0.55).cummax()]
+    before, after = since.cummax(), since[::-1].cummax()[::-1]
+    return float((np.minimum(before, after) - since).max()) if len(since) else 0.0
 
 
 def _place(crossing: float | None) -> str:
