@@ -60,8 +60,8 @@ class CoopetitionScale:
     Attributes:
         main: Length of the main run, whose checkpoints every `main_every` are analysed.
         main_every: See `main`.
-        bursty: Length of the other runs on bursty data that must show ICL come and fade: other
-            seeds' mains, the ablated heads', with MLPs at full size.
+        bursty: Length of the other runs that must show ICL come and fade, or not fade: the matched
+            exemplars', the ablated heads', other data's, with MLPs at full size.
         icl_only: Length of the run on ICL-only data, without graft.
         grafted: Length of runs with a graft.
         resumed: Length of runs that start from a CIWL-only checkpoint.
@@ -77,7 +77,8 @@ class CoopetitionScale:
         sizes: Those of the runs with fewer.
         seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
         seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
-        short: Length of the runs on bursty or matched data that tell earlier; None for `bursty`.
+        seeds_bursty: The same of other initialisations; None for `bursty`.
+        short: Length of the runs on bursty data that tell earlier; None for `bursty`.
     """
 
     main: int
@@ -97,6 +98,7 @@ class CoopetitionScale:
     sizes: tuple[tuple[int, int], ...] = SIZES
     seeds_graft_from: tuple[int, ...] | None = None
     seeds_resume_from: tuple[int, ...] | None = None
+    seeds_bursty: int | None = None
     short: int | None = None
 
 
@@ -130,7 +132,8 @@ SCALES: dict[str, CoopetitionScale] = {
         resume_from=(20_000, 50_000, 100_000, 200_000, 400_000, 800_000),
         seeds_graft_from=(100_000, 400_000, 800_000),
         seeds_resume_from=(20_000, 400_000),
-        short=800_000,
+        seeds_bursty=1_200_000,
+        short=500_000,
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
@@ -138,8 +141,8 @@ SCALES: dict[str, CoopetitionScale] = {
     "omniglot": CoopetitionScale(
         main=5_000_000,
         main_every=100_000,
-        bursty=3_000_000,
-        short=1_500_000,
+        bursty=2_000_000,
+        short=1_000_000,
         icl_only=600_000,
         grafted=600_000,
         resumed=600_000,
@@ -211,7 +214,8 @@ def coopetition_plan(
         evaluate_at=Schedule(every=scale.evaluate_every),
         evaluators=standard_evaluators(n_sequences=scale.n_evaluation_sequences),
     )
-    seeded_main = light.replace(checkpoint_at=Schedule(every=scale.evaluate_every))
+    of_seeds = _lasting(light, scale.seeds_bursty or scale.bursty)
+    seeded_main = of_seeds.replace(checkpoint_at=Schedule(every=scale.evaluate_every))
     short = _lasting(light, scale.short or scale.bursty)
     return [
         PlannedRun("main", main),
@@ -224,7 +228,7 @@ def coopetition_plan(
                     f"seeds/init-{seed}/main", seeded_main.replace(model={"init_seed": seed})
                 ),
                 *_runs_of_one_seed(
-                    light.replace(model={"init_seed": seed}),
+                    of_seeds.replace(model={"init_seed": seed}),
                     short.replace(model={"init_seed": seed}),
                     scale,
                     f"seeds/init-{seed}/",
@@ -303,7 +307,7 @@ def _runs_of_one_seed(
             )
             for at in resume_from
         ),
-        PlannedRun(f"{prefix}matched", _on(short, "matched")),
+        PlannedRun(f"{prefix}matched", _on(light, "matched")),
         PlannedRun(f"{prefix}one-layer", short.replace(model={"n_layers": 1})),
         PlannedRun(f"{prefix}previous-token-blocked", short.replace(clamps=(no_previous_token,))),
         PlannedRun(
