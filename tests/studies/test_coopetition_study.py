@@ -91,7 +91,7 @@ def test_runs_of_one_seed_by_what_follows_a_prefix(study):
     assert starting_with(study, "resumed/ciwl-only-") == {
         f"{moment}M": f"resumed/ciwl-only-{moment}M" for moment in ("0.0016", "0.0032", "0.0064")
     }
-    assert starting_with(study, "resumed/ciwl-only-", 7) == {
+    assert starting_with(study, "resumed/ciwl-only-", "seeds/init-7/") == {
         f"{moment}M": f"seeds/init-7/resumed/ciwl-only-{moment}M" for moment in ("0.0016", "0.0064")
     }
     assert starting_with(study, "no-such-run") == {}
@@ -279,6 +279,15 @@ def test_a_single_run_is_the_studys_main(study, tmp_path):
     entry = STUDY_FIGURES["fig01b_transience"](single).entry
     assert entry.verdict == "reproduced"
     assert "one seed" in entry.note
+
+
+def test_a_single_run_of_another_initialisation_goes_by_its_own_seed(study, tmp_path):
+    run = shutil.copytree(study.path / "seeds" / "init-7" / "main", tmp_path / "run")
+    single = Study(run, "coopetition")
+    assert of_seeds(single, "main") == {7: "main"}
+    assert set(single.table(layers.LABEL_ATTENTION)["seed"]) == {7}
+    drawn = STUDY_FIGURES["fig14_label_attention"](single).entry.figure.data
+    assert len(drawn) > 0 and all(len(curve.x) > 1 for curve in drawn)
 
 
 def test_what_a_single_run_lacks_is_to_be_made_elsewhere(study):

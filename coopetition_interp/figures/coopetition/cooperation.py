@@ -8,9 +8,13 @@ import pandas as pd
 
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
 from coopetition_interp.figures.style import CurveStyle, in_millions
-from coopetition_interp.studies.coopetition_runs import PREFIX_OF_SEED, of_seeds, starting_with
+from coopetition_interp.studies.coopetition_runs import (
+    of_seeds,
+    prefix_of_seed,
+    starting_with,
+)
 from coopetition_interp.studies.study import Study
-from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED, moment_in_name
+from coopetition_interp.sweeps.coopetition import moment_in_name
 
 from .claims import each, over, under
 from .runs_compared import at_end, compare_runs, curve_of, highest, shades
@@ -81,16 +85,16 @@ def graft_window(study: Study) -> StudyFigure:
     finals = {
         seed: {
             moment_in_name(name): at_end(study.metrics(run), "icl")
-            for name, run in starting_with(study, GRAFTS, seed).items()
+            for name, run in starting_with(study, GRAFTS, prefix).items()
         }
-        for seed in PREFIX_OF_SEED
+        for seed, prefix in prefix_of_seed(study).items()
     }
     finals = {seed: dict(sorted(values.items())) for seed, values in finals.items() if values}
     curves = _by_moment(study, GRAFTS)
     best = {seed: max(values, key=values.__getitem__) for seed, values in finals.items()}
     first = {seed: values[best[seed]] - values[min(values)] for seed, values in finals.items()}
     last = {seed: values[best[seed]] - values[max(values)] for seed, values in finals.items()}
-    main = finals[MAIN_INIT_SEED]
+    main = next(iter(finals.values()))
     learned = [moment for moment, value in main.items() if value >= LEARNED]
     window = (
         f"{in_millions(min(learned))} to {in_millions(max(learned))} of {_range(main)}"
@@ -138,13 +142,13 @@ def resumed(study: Study) -> StudyFigure:
     tops = {
         seed: {
             moment_in_name(name): highest(study.metrics(run), "flip")
-            for name, run in starting_with(study, RESUMED, seed).items()
+            for name, run in starting_with(study, RESUMED, prefix).items()
         }
-        for seed in PREFIX_OF_SEED
+        for seed, prefix in prefix_of_seed(study).items()
     }
     tops = {seed: dict(sorted(values.items())) for seed, values in tops.items() if values}
     curves = _by_moment(study, RESUMED)
-    main = tops[MAIN_INIT_SEED]
+    main = next(iter(tops.values()))
     return study_figure(
         "Figure 4c: formed CIWL prevents in-context learning",
         "From early CIWL-only checkpoints, training on bursty data brings a transient emergence of "

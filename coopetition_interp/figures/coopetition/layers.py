@@ -25,9 +25,8 @@ from coopetition_interp.studies.coopetition_layers import (
     LAYER_ABLATIONS,
     WEIGHT_SWAPS,
 )
-from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
+from coopetition_interp.studies.coopetition_runs import landmarks_of, of_main, of_seeds
 from coopetition_interp.studies.study import Study
-from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED
 
 from .claims import by_seed, in_seeds, over, under
 
@@ -56,9 +55,7 @@ CUTS = ("nothing", "output", "Q", "K", "V")
 def composition(study: Study) -> StudyFigure:
     """Sections 4.1 and 4.2: layer 0 cut from the output and from layer 1."""
     table = study.table(LAYER_ABLATIONS)
-    main = table[table["seed"] == MAIN_INIT_SEED].pivot(
-        index="evaluator", columns="cut", values="in_context_accuracy"
-    )
+    main = of_main(table).pivot(index="evaluator", columns="cut", values="in_context_accuracy")
     ciwl = table[table["evaluator"] == "ciwl"].pivot(
         index="seed", columns="cut", values="in_context_accuracy"
     )
@@ -102,9 +99,7 @@ def composition(study: Study) -> StudyFigure:
 def embedding(study: Study) -> StudyFigure:
     """Appendix C.1: no heads at all, and no embedding."""
     table = study.table(EMBEDDING_ABLATIONS)
-    main = table[table["seed"] == MAIN_INIT_SEED].pivot(
-        index="evaluator", columns="ablated", values="in_context_accuracy"
-    )
+    main = of_main(table).pivot(index="evaluator", columns="ablated", values="in_context_accuracy")
     ciwl = table[table["evaluator"] == "ciwl"].pivot(
         index="seed", columns="ablated", values="in_context_accuracy"
     )
@@ -146,7 +141,7 @@ def embedding(study: Study) -> StudyFigure:
 def weight_swaps(study: Study) -> StudyFigure:
     """Figure 3: induction strength, and one half of the network fixed."""
     strengths, swaps = study.table(INDUCTION_STRENGTH), study.table(WEIGHT_SWAPS)
-    main = swaps[swaps["seed"] == MAIN_INIT_SEED]
+    main = of_main(swaps)
     moments = [moment for moment in main["moment"].unique() if moment != "end"]
     fixed_at = main.drop_duplicates("moment").set_index("moment")["fixed_at"]
     titles = [
@@ -160,7 +155,7 @@ def weight_swaps(study: Study) -> StudyFigure:
     figure = make_subplots(
         rows=2, cols=3, subplot_titles=titles, horizontal_spacing=0.06, vertical_spacing=0.16
     )
-    for head, curve in strengths[strengths["seed"] == MAIN_INIT_SEED].groupby("head"):
+    for head, curve in of_main(strengths).groupby("head"):
         style = head_style(int(str(head)))
         figure.add_scatter(
             x=millions(curve["sequences_seen"]),
@@ -254,7 +249,7 @@ def weight_swaps(study: Study) -> StudyFigure:
 def label_attention(study: Study) -> StudyFigure:
     """Figure 14: layer 0's attention from labels, to the previous token and to themselves."""
     table = study.table(LABEL_ATTENTION)
-    main = table[table["seed"] == MAIN_INIT_SEED]
+    main = of_main(table)
     figure = make_subplots(
         rows=2,
         cols=len(IN_CONTEXT_EVALUATORS),

@@ -20,9 +20,8 @@ from coopetition_interp.studies.coopetition_heads import (
     QUERY_ATTENTION,
     TEMPERATURE,
 )
-from coopetition_interp.studies.coopetition_runs import of_seeds
+from coopetition_interp.studies.coopetition_runs import of_main, of_seeds
 from coopetition_interp.studies.study import Study
-from coopetition_interp.sweeps.coopetition import MAIN_INIT_SEED
 
 from .claims import by_seed, in_seeds, over, under
 from .runs_compared import at_end, highest
@@ -32,7 +31,7 @@ def attention(study: Study) -> StudyFigure:
     """Figures 2a and 12: layer 1's attention from the query on CIWL sequences."""
     table = study.table(QUERY_ATTENTION)
     on_right = _attention_to_right(table)
-    main = table[table["seed"] == MAIN_INIT_SEED]
+    main = of_main(table)
     numbers = [
         (
             f"attention to the right label at index {where}, mean over heads",
@@ -77,9 +76,9 @@ def one_layer(study: Study) -> StudyFigure:
     ciwl = {seed: at_end(study.metrics(run), "ciwl") for seed, run in runs.items()}
     on_right = by_seed(_attention_to_right(attended).groupby("seed")["attention"].mean())
     gain = _gains(copied)
-    main = attended[attended["seed"] == MAIN_INIT_SEED]
+    main = of_main(attended)
     curves = evaluator_curves(study.metrics("one-layer"), FIGURE_1B_EVALUATORS)
-    sweep = _sweep_curves(copied[copied["seed"] == MAIN_INIT_SEED])
+    sweep = _sweep_curves(of_main(copied))
     bars = _attention_bars(main, "")
     figure = make_subplots(
         rows=2,
@@ -175,7 +174,7 @@ def superposition(study: Study) -> StudyFigure:
         sharpened.loc[active, "p_right_in_context_change"] for active in ("only writer", "all")
     )
     beyond = additivity[additivity["metric"] == "logit_difference"]
-    main = beyond[beyond["seed"] == MAIN_INIT_SEED].iloc[0]
+    main = of_main(beyond).iloc[0]
     clear = int(((pairs["low"] > 0) | (pairs["high"] < 0)).sum())
     share = beyond.set_index("seed")["non_additivity"] / beyond.set_index("seed")["joint_effect"]
     return study_figure(
@@ -233,7 +232,7 @@ def superposition(study: Study) -> StudyFigure:
 
 
 def _copying_figure(title: str, claim: str, table: pd.DataFrame, runs: str) -> StudyFigure:
-    main = table[table["seed"] == MAIN_INIT_SEED]
+    main = of_main(table)
     summary = copying_summary(table, by=("seed", "head"))
     drop = by_seed(summary.groupby("seed")["largest_drop"].max())
     figure = _sweep_curves(main)
@@ -247,8 +246,7 @@ def _copying_figure(title: str, claim: str, table: pd.DataFrame, runs: str) -> S
             (
                 "heads with a monotone curve, main",
                 "8 of 8",
-                f"{int(summary[summary['seed'] == MAIN_INIT_SEED]['monotone'].sum())} of "
-                f"{main['head'].nunique()}",
+                f"{int(of_main(summary)['monotone'].sum())} of {main['head'].nunique()}",
             ),
         ],
         [
@@ -268,7 +266,7 @@ def _gains(table: pd.DataFrame) -> dict[int, float]:
 
 
 def _ends(table: pd.DataFrame) -> str:
-    ends = table[table["seed"] == MAIN_INIT_SEED].groupby("delta")["in_context_accuracy"].mean()
+    ends = of_main(table).groupby("delta")["in_context_accuracy"].mean()
     return f"{ends.iloc[0]:.3f} to {ends.iloc[-1]:.3f}"
 
 
