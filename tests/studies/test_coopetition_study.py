@@ -287,7 +287,8 @@ def test_a_single_run_of_another_initialisation_goes_by_its_own_seed(study, tmp_
     assert of_seeds(single, "main") == {7: "main"}
     assert set(single.table(layers.LABEL_ATTENTION)["seed"]) == {7}
     drawn = STUDY_FIGURES["fig14_label_attention"](single).entry.figure.data
-    assert len(drawn) > 0 and all(len(curve.x) > 1 for curve in drawn)
+    assert len(drawn) > 0
+    assert all(len(curve.x) > 1 for curve in drawn)
 
 
 def test_what_a_single_run_lacks_is_to_be_made_elsewhere(study):
