@@ -205,7 +205,7 @@ SPOILINGS = [
     ),
     Spoiling(
         "fig04a_graft",
-        ("how many times sooner",),
+        ("doublings",),
         of_all(in_every_seed("icl_only"), lambda c: icl_only(0.99)),
     ),
     Spoiling(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -78,9 +79,9 @@ def graft(study: Study) -> StudyFigure:
         [
             over("ICL accuracy at the end with the graft", with_graft, LEARNED),
             over(
-                f"how many times sooner it passes {LEARNED} with the graft than from scratch",
-                sooner,
-                1.0,
+                f"doublings (log2) of how much sooner it passes {LEARNED} with the graft",
+                {seed: math.log2(times) for seed, times in sooner.items()},
+                0.0,
             ),
         ],
         ", ".join(run for seed in both for run in (alone[seed], grafted[seed])),
