@@ -37,7 +37,7 @@ def test_overrides_reach_nested_fields():
     assert config.n_sequences == 2_000_000
     assert isinstance(config.n_sequences, int)
     assert config.optimizer.learning_rate == 1e-3
-    assert config.features == GaussianFeatures(within_class_sd=0.0)
+    assert config.features == GaussianFeatures(d_feature=20, within_class_sd=0.0)
     assert config.model.positions == "rotary"
     assert config.checkpoint_at.at == (10, 20)
     assert config.checkpoint_at.every == 0
