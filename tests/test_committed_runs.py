@@ -14,7 +14,6 @@ from coopetition_interp.studies import Study
 from coopetition_interp.training import load_run, preset
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
-REAL = set(ON_REAL_FEATURES)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,10 @@ def test_laptops_last_weights_give_its_last_metrics():
 
 
 def test_the_committed_coopetition_studies_draw_their_figures():
-    for name, figures in (("coopetition", STUDY_FIGURES), ("coopetition-omniglot", REAL)):
+    for name, figures in (
+        ("coopetition", STUDY_FIGURES),
+        ("coopetition-omniglot", ON_REAL_FEATURES),
+    ):
         study = Study(CHECKPOINTS / name, "coopetition")
         for figure in figures:
             assert len(STUDY_FIGURES[figure](study).entry.figure.data) > 0

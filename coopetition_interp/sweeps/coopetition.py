@@ -77,7 +77,7 @@ class CoopetitionScale:
         sizes: Those of the runs with fewer.
         seeds_graft_from: Those of `graft_from` that other seeds do too; None for all.
         seeds_resume_from: Those of `resume_from` that other seeds do too; None for all.
-        seeds_bursty: The same of other initialisations; None for `bursty`.
+        seeds_bursty: `bursty` of other initialisations, and of their mains; None for the same.
         short: Length of the runs on bursty data that tell earlier; None for `bursty`.
     """
 
@@ -207,12 +207,11 @@ def coopetition_plan(
         evaluate_at=Schedule(every=scale.evaluate_every),
         evaluators=standard_evaluators(n_sequences=base.evaluators[0].n_sequences),
     )
-    light = base.replace(
-        n_sequences=scale.bursty,
-        checkpoint_at=Schedule(at=(scale.bursty,)),
+    measured = base.replace(
         evaluate_at=Schedule(every=scale.evaluate_every),
         evaluators=standard_evaluators(n_sequences=scale.n_evaluation_sequences),
     )
+    light = _lasting(measured, scale.bursty)
     of_seeds = _lasting(light, scale.seeds_bursty or scale.bursty)
     seeded_main = of_seeds.replace(checkpoint_at=Schedule(every=scale.evaluate_every))
     short = _lasting(light, scale.short or scale.bursty)
@@ -247,12 +246,11 @@ def coopetition_plan(
         *(
             PlannedRun(
                 f"mlps/{classes}x{exemplars}",
-                _resized(length, classes, exemplars).replace(model={"mlps": True}),
+                _resized(
+                    light if (classes, exemplars) == scale.full_size else short, classes, exemplars
+                ).replace(model={"mlps": True}),
             )
-            for length, (classes, exemplars) in [
-                (light, scale.full_size),
-                *((short, size) for size in scale.sizes),
-            ]
+            for classes, exemplars in (scale.full_size, *scale.sizes)
         ),
         *_runs_at_the_papers_scale(light, scale),
     ]
@@ -269,10 +267,7 @@ def _runs_of_one_seed(
     if prefix and scale.seeds_resume_from is not None:
         resume_from = scale.seeds_resume_from
     icl = _on(light, "icl_only")
-    grafted = icl.replace(
-        n_sequences=scale.grafted,
-        checkpoint_at=Schedule(),
-    )
+    grafted = icl.replace(n_sequences=scale.grafted, checkpoint_at=Schedule())
     resumed = light.replace(n_sequences=scale.resumed, checkpoint_at=Schedule())
     heads_of_layer_0 = [(0, head) for head in range(light.model.n_heads)]
     no_previous_token = BlockPreviousToken(heads_of_layer_0, label_rows_only=True)

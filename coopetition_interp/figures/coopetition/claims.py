@@ -10,6 +10,9 @@ import pandas as pd
 from coopetition_interp.analysis.seed_intervals import seed_interval
 from coopetition_interp.figures.study_figure import Check
 
+EMERGED = 0.55
+"""Flip, or ICL, from which on in-context learning counts as having emerged; chance is 0.5."""
+
 NO_SEED = "no seed has it"
 """Told of a number that rests on a landmark, such as Flip's peak, that no run came to."""
 

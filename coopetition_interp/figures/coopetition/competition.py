@@ -20,7 +20,7 @@ from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 
-from .claims import each, over, under
+from .claims import EMERGED, each, over, under
 from .runs_compared import at_end, compare_runs, curve_of, highest
 
 LEAST_RISE = 0.05
@@ -169,7 +169,7 @@ def blocked(study: Study) -> StudyFigure:
         ],
         [
             under("highest ICL accuracy, blocked", icl, 0.6),
-            under("highest Flip, blocked", flip, 0.55),
+            under("highest Flip, blocked", flip, EMERGED),
             under("CIWL lost by the block, at its run's end", lost, 0.05),
         ],
         ", ".join([*mains.values(), *runs.values()]),
@@ -199,7 +199,7 @@ def ablated(study: Study) -> StudyFigure:
         else Check("ICL rises in every seed, so that its delay can be told", False)
     )
     checks = [
-        over("Flip's highest point without those heads", peaks, 0.5 + LEAST_RISE),
+        over("Flip's highest point without those heads", peaks, EMERGED),
         under("Flip at the end without those heads", final, 0.5),
         late,
     ]

@@ -17,14 +17,11 @@ from coopetition_interp.studies.coopetition_runs import (
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import moment_in_name
 
-from .claims import each, over, under
+from .claims import EMERGED, each, over, under
 from .runs_compared import at_end, compare_runs, curve_of, highest, shades
 
 LEARNED = 0.75
 """ICL's in-context accuracy from which on a run on ICL-only data counts as having learned it."""
-
-EMERGED = 0.55
-"""Flip from which on ICL counts as having emerged; Flip starts at chance, 0.5."""
 
 GRAFTS, RESUMED = "grafts/ciwl-only-", "resumed/ciwl-only-"
 
@@ -208,8 +205,8 @@ def _learned_by(metrics: pd.DataFrame) -> float:
 
 
 def _only_early(highest_flip: Mapping[int, float]) -> bool:
-    """Whether ICL emerges from the first checkpoints alone, if from any."""
-    emerged = [value > EMERGED for _, value in sorted(highest_flip.items())]
+    """Whether ICL emerges from the first checkpoints alone, if from any; they are in order."""
+    emerged = [value > EMERGED for value in highest_flip.values()]
     return emerged == sorted(emerged, reverse=True)
 
 

@@ -24,7 +24,7 @@ from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import OTHER_DATA_SEEDS, OTHER_INIT_SEEDS, SIZES
 
-from .claims import over
+from .claims import EMERGED, over
 from .runs_compared import at_end, curve_of, highest
 
 WITH_IWL = (*FIGURE_1B_EVALUATORS, "iwl")
@@ -117,9 +117,9 @@ def positions(study: Study) -> StudyFigure:
             ("highest Flip, sinusoidal", "not over 0.5", f"{top['sinusoidal']:.3f}"),
         ],
         [
-            Check("learned: Flip exceeds 0.55", top["learned"] > 0.55),
-            Check("rotary: Flip stays under 0.55", top["rotary"] < 0.55),
-            Check("sinusoidal: Flip stays under 0.55", top["sinusoidal"] < 0.55),
+            Check(f"learned: Flip exceeds {EMERGED}", top["learned"] > EMERGED),
+            Check(f"rotary: Flip stays under {EMERGED}", top["rotary"] < EMERGED),
+            Check(f"sinusoidal: Flip stays under {EMERGED}", top["sinusoidal"] < EMERGED),
         ],
         ", ".join(runs.values()),
         {"": landmark_table(metrics)},
@@ -150,10 +150,10 @@ def sizes(study: Study) -> StudyFigure:
             ("IWL at the end, 1600 x 5", "some", f"{few_iwl:.3f}"),
         ],
         [
-            Check("12800 classes x 5: Flip exceeds 0.55", flip["12800 x 5"] > 0.55),
+            Check(f"12800 classes x 5: Flip exceeds {EMERGED}", flip["12800 x 5"] > EMERGED),
             Check(
-                "1600 classes: Flip never exceeds 0.55",
-                max(flip["1600 x 20"], flip["1600 x 5"]) < 0.55,
+                f"1600 classes: Flip never exceeds {EMERGED}",
+                max(flip["1600 x 20"], flip["1600 x 5"]) < EMERGED,
             ),
             Check("1600 x 5: ICL stays under 0.6", few_icl < 0.6),
         ],
@@ -206,7 +206,7 @@ def mlps(study: Study) -> StudyFigure:
         ", ".join([*compared[1:], *runs.values()]),
         {"": landmark_table(metrics)},
         "One seed each. Resurgence is the depth of Flip's deepest valley, below the lower of the "
-        "highest points before and after it, once Flip has exceeded 0.55.",
+        f"highest points before and after it, once Flip has exceeded {EMERGED}.",
     )
 
 
@@ -263,8 +263,8 @@ def _grid(metrics_by_title: Mapping[str, pd.DataFrame], title: str, columns: int
 
 
 def _resurgence(flip: pd.Series) -> float:
-    """Depth of a curve's deepest valley after it has first exceeded 0.55; 0 if it never has."""
-    since = flip[(flip > 0.55).cummax()]
+    """Depth of a curve's deepest valley once it has exceeded `EMERGED`; 0 if it never has."""
+    since = flip[(flip > EMERGED).cummax()]
     before, after = since.cummax(), since[::-1].cummax()[::-1]
     return float((np.minimum(before, after) - since).max()) if len(since) else 0.0
 

@@ -23,7 +23,7 @@ from coopetition_interp.studies.coopetition_heads import (
 from coopetition_interp.studies.coopetition_runs import of_main, of_seeds
 from coopetition_interp.studies.study import Study
 
-from .claims import by_seed, in_seeds, over, under
+from .claims import EMERGED, by_seed, in_seeds, over, under
 from .runs_compared import at_end, highest
 
 
@@ -114,7 +114,7 @@ def one_layer(study: Study) -> StudyFigure:
         ],
         [
             over("CIWL at the end", ciwl, 0.9),
-            under("highest ICL accuracy", icl, 0.55),
+            under("highest ICL accuracy", icl, EMERGED),
             over("attention to the right label, mean over heads", on_right, 0.5),
             over("gain in accuracy from delta -1 to +1, least of the heads", gain, 0.5),
         ],
@@ -246,7 +246,8 @@ def _copying_figure(title: str, claim: str, table: pd.DataFrame, runs: str) -> S
             (
                 "heads with a monotone curve, main",
                 "8 of 8",
-                f"{int(of_main(summary)['monotone'].sum())} of {main['head'].nunique()}",
+                f"{int(summary[summary['seed'].isin(main['seed'])]['monotone'].sum())} of "
+                f"{main['head'].nunique()}",
             ),
         ],
         [
