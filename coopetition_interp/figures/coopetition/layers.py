@@ -241,8 +241,8 @@ def weight_swaps(study: Study) -> StudyFigure:
         ],
         RUNS,
         {"": swaps, "induction_strength": strengths},
-        "Panels c are at Flip's peak, its crossing, and where it first falls under 0.1; the "
-        "paper's 4.25M, 7.75M and 15M are such moments of its run.",
+        "Panels c are at Flip's peak, its crossing, and where it first falls under 0.1, as far as "
+        "they came; the paper's 4.25M, 7.75M and 15M are such moments of its run.",
     )
 
 
