@@ -1,57 +1,71 @@
-"""Which heads of layer 0 carry in-context learning by attending to the previous token."""
+"""Which heads of layer 0 carry in-context learning, by what is lost without them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 
 from coopetition_interp.analysis.attention_strengths import previous_token_strength
-from coopetition_interp.analysis.landmarks import LEAST_MARGIN, STANDARD_ERRORS
 from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, summarise
 
 CHANCE = 0.5
+LEARNS_IN_CONTEXT = 0.6
+"""In-context accuracy under which there is nothing for a head to carry."""
 
 
-def icl_heads(model: ExemplarLabelTransformer, sequences: Sequences) -> list[int]:
-    """The fewest of layer 0's strongest previous-token heads without which ICL is gone.
+def icl_heads(
+    model: ExemplarLabelTransformer, sequences: Sequences, share_lost: float = 0.8
+) -> list[int]:
+    """The fewest heads of layer 0 without which most of in-context learning is lost.
 
-    The paper (Appendix E.2) finds them by inspection and then by ablation. Here heads are switched
-    off one after the other, in order of their label tokens' attention to the previous token, until
-    in-context accuracy is at chance: within `LEAST_MARGIN` of 1/2, or within `STANDARD_ERRORS` of
-    the accuracy where that is more, as in `landmarks`.
+    The paper (Appendix E.2) finds them by their attention patterns and then by ablation. Here the
+    losses decide. Heads are ablated one after the other, each time the head whose ablation, jointly
+    with those before it, costs most accuracy above chance; of equal ones the stronger
+    previous-token head. That goes on until `share_lost` of it is lost. Then each head that the loss
+    does not need is taken out again, the first chosen last.
 
     Args:
         model: A model that learns in context, such as a run's checkpoint at Flip's peak.
         sequences: Of the ICL evaluator: two labels in context, so chance is 1/2.
+        share_lost: Share of the accuracy above chance that must go.
 
     Returns:
-        Heads of layer 0, the strongest previous-token head first.
+        Heads of layer 0, the costliest first.
 
     Raises:
-        ValueError: The model does not learn in context, or still does with all of layer 0's heads
-            off.
+        ValueError: The model does not learn in context, or keeps more than that share with all
+            of layer 0's heads off.
     """
-    table = previous_token_strength(model, sequences)
-    ranked = table[table.layer == 0].sort_values("strength", ascending=False)["head"].tolist()
-    margin = max(LEAST_MARGIN, STANDARD_ERRORS * math.sqrt(0.25 / len(sequences)))
+    strengths = previous_token_strength(model, sequences)
+    ranked = strengths[strengths.layer == 0].sort_values("strength", ascending=False)["head"]
+    left = [int(head) for head in ranked]
 
-    def accuracy_without(heads: list[int]) -> float:
+    def above_chance_without(heads: Iterable[int]) -> float:
         off = [AblateHeads([(0, head) for head in heads])] if heads else []
-        return summarise(score_model(model, sequences, off))["in_context_accuracy"]
+        return summarise(score_model(model, sequences, off))["in_context_accuracy"] - CHANCE
 
-    accuracy = accuracy_without([])
-    if accuracy <= CHANCE + margin:
+    intact = above_chance_without([])
+    if intact <= LEARNS_IN_CONTEXT - CHANCE:
         raise ValueError(
-            f"the model does not learn in context (accuracy {accuracy:.3f}), so no head carries "
-            "it: take a checkpoint at Flip's peak"
+            f"the model does not learn in context (accuracy {CHANCE + intact:.3f}), so no head "
+            "carries it: take a checkpoint at Flip's peak"
         )
-    for count in range(1, len(ranked) + 1):
-        accuracy = accuracy_without(ranked[:count])
-        if abs(accuracy - CHANCE) <= margin:
-            return ranked[:count]
-    raise ValueError(
-        f"in-context accuracy is {accuracy:.3f} even with all heads of layer 0 off: they do not "
-        "carry in-context learning"
-    )
+    enough = (1 - share_lost) * intact
+    kept = above_chance_without(left)
+    if kept > enough:
+        raise ValueError(
+            f"in-context accuracy is {CHANCE + kept:.3f} even with all heads of layer 0 off: they "
+            "do not carry in-context learning"
+        )
+    off: list[int] = []
+    while above_chance_without(off) > enough:
+        without = {head: above_chance_without([*off, head]) for head in left}
+        off.append(min(left, key=without.__getitem__))  # the first of equal ones
+        left.remove(off[-1])
+    for head in reversed(off[:]):
+        others = [other for other in off if other != head]
+        if above_chance_without(others) <= enough:
+            off = others
+    return off

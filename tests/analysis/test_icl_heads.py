@@ -25,13 +25,14 @@ def accuracy_without(model, sequences, heads):
     return evaluate(wiped, {"icl": sequences}).in_context_accuracy.item()
 
 
-def test_the_fewest_of_the_strongest_heads_without_which_icl_is_gone(sequences):
+def test_the_fewest_heads_without_which_icl_is_gone(sequences):
     model = induction_circuit()
     found = icl_heads(model, sequences)
-    assert found == [2, 1, 0]  # 2 and 0 carry it, 1 looks back more than 0; 3 does neither
+    # Either of 2 and 0 carries it alone; 1 attends to the previous token but copies nothing.
+    assert sorted(found) == [0, 2]
     assert accuracy_without(model, sequences, found) == pytest.approx(0.5, abs=0.05)
-    for count in range(len(found)):
-        assert accuracy_without(model, sequences, found[:count]) > 0.9
+    for head in found:
+        assert accuracy_without(model, sequences, [head]) > 0.9
 
 
 def test_one_head_is_enough_where_one_carries_it_all(sequences):

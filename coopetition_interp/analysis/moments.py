@@ -1,0 +1,108 @@
+"""The moments of a transient strategy, found on a run's metrics: rise, peak, crossing, end.
+
+- rise: the ICL evaluator is at 0.65 or above, and stays for 3 evaluations.
+- peak: Flip's highest evaluation from the rise on.
+- crossing: after the peak, Flip falls through 0.5 and stays below for 3 evaluations; interpolated
+  linearly between the last evaluation above and the first below.
+- end: three times the crossing.
+
+Nothing is smoothed. A curve that ends before it has stayed has no such moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64
+
+from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+
+RISEN = 0.65
+CHANCE = 0.5
+EVALUATIONS_TO_STAY = 3
+END_IN_CROSSINGS = 3.0
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When a strategy rose, peaked, was balanced and is over, in sequences seen.
+
+    Attributes:
+        rise: First of the evaluations at which ICL has risen.
+        peak: Evaluation at which Flip is highest.
+        crossing: Where Flip falls through 1/2.
+        end: Three times the crossing; the run need not be so long.
+    """
+
+    rise: float | None = None
+    peak: float | None = None
+    crossing: float | None = None
+    end: float | None = None
+
+
+def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> Moments:
+    """The moments of a run (see the module).
+
+    Args:
+        metrics: A run's metrics, a row per moment and evaluator.
+        icl: Name of the ICL evaluator.
+        flip: Name of the Flip evaluator.
+
+    Returns:
+        The moments; None for those that did not come.
+
+    Raises:
+        ValueError: The table is empty, or lacks an evaluator or its in-context accuracy.
+    """
+    of_icl, of_flip = evaluator_curve(metrics, icl), evaluator_curve(metrics, flip)
+    risen = first_to_stay(of_icl["value"].to_numpy() >= RISEN)
+    if risen is None:
+        return Moments()
+    rise = float(of_icl["sequences_seen"].iloc[risen])
+    later = of_flip[of_flip["sequences_seen"] >= rise]
+    if later.empty:
+        return Moments(rise)
+    places, values = later["sequences_seen"].to_numpy(), later["value"].to_numpy()
+    top = int(values.argmax())
+    crossing = _falls_through_chance(places[top:], values[top:])
+    end = None if crossing is None else END_IN_CROSSINGS * crossing
+    return Moments(rise, float(places[top]), crossing, end)
+
+
+def first_to_stay(holds: Bool[np.ndarray, " n"], n: int = EVALUATIONS_TO_STAY) -> int | None:
+    """Index of the first of `n` evaluations in a row at which something holds."""
+    for start in range(len(holds) - n + 1):
+        if holds[start : start + n].all():
+            return start
+    return None
+
+
+def value_at(metrics: pd.DataFrame, evaluator: str, moment: float, metric: str) -> float:
+    """A metric of an evaluator at the evaluation nearest to a moment.
+
+    Raises:
+        ValueError: As `evaluator_curve`; or the run ends before the moment by more than one
+            interval between evaluations, so that another moment's value would be taken.
+    """
+    curve = evaluator_curve(metrics, evaluator, metric)
+    places = curve["sequences_seen"].to_numpy()
+    interval = float(np.diff(places).max()) if len(places) > 1 else 0.0
+    if moment > places[-1] + interval:
+        raise ValueError(
+            f"the run was last evaluated at {places[-1]:.0f} sequences seen, before {moment:.0f}: "
+            f"make it longer by `--resume DIR --until {moment:.0f}`"
+        )
+    return float(curve["value"].iloc[int(np.abs(places - moment).argmin())])
+
+
+def _falls_through_chance(
+    places: Float64[np.ndarray, " n"], values: Float64[np.ndarray, " n"]
+) -> float | None:
+    """Where a curve that begins above chance first falls below it and stays."""
+    below = first_to_stay(values < CHANCE)
+    if not below:  # it never does, or was never above
+        return None
+    fraction = (values[below - 1] - CHANCE) / (values[below - 1] - values[below])
+    return float(places[below - 1] + fraction * (places[below] - places[below - 1]))
