@@ -26,7 +26,7 @@ in sequences seen, of the checkpoint it takes. Figures select runs by that, neve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from coopetition_interp.analysis.icl_heads import icl_heads
@@ -35,7 +35,6 @@ from coopetition_interp.data import FeatureSource
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
-    Clamp,
     GraftOut,
     PreviousTokenHeads,
     SelfAttentionHeads,

@@ -50,7 +50,9 @@ def test_what_did_not_happen_is_none():
     assert moments_of(metrics_of(icl=never, flip=FLIP)) == Moments()
     stays = straight((0.2, 0.5), (0.5, 0.8))
     found = moments_of(metrics_of(icl=ICL, flip=stays))
-    assert found.peak is not None and found.crossing is None and found.end is None
+    assert found.peak is not None
+    assert found.crossing is None
+    assert found.end is None
     under = np.full(len(X), 0.3)  # Flip was never above chance, so it falls through nothing
     assert moments_of(metrics_of(icl=ICL, flip=under)).crossing is None
 

@@ -1,0 +1,1 @@
+"""From tables to what a reader sees: verdicts on claims."""

@@ -1,0 +1,153 @@
+"""Verdicts on claims, reached by rules that are stated before the runs are looked at.
+
+A number is computed for each seed. Its 95 % t interval of the mean decides:
+
+- reproduced: the whole interval is on the claim's side of the threshold.
+- contradicted: the whole interval is on the other side.
+- undecided: anything between, or fewer than 3 seeds.
+- agrees, or disagrees (one run): a single run at the published scale, by its number alone.
+- not testable here: what the claim needs cannot be run.
+
+A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed. A
+claim of several parts is reproduced if all are, contradicted if any is, else undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from coopetition_interp.analysis.seed_intervals import SeedInterval, seed_interval
+
+Verdict = Literal[
+    "reproduced",
+    "contradicted",
+    "undecided",
+    "agrees (one run)",
+    "disagrees (one run)",
+    "not testable here",
+]
+
+LEAST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class NumberRule:
+    """A number of each seed that a claim needs on one side of a threshold.
+
+    Attributes:
+        statement: What the number is.
+        values: By seed; NaN where a seed has no such number, as when a moment did not come.
+        side: Where the claim needs it.
+        threshold: Of what.
+        published: The published value, in words; empty if there is none.
+    """
+
+    statement: str
+    values: Mapping[int, float]
+    side: Literal["over", "under"]
+    threshold: float
+    published: str = ""
+
+    @property
+    def interval(self) -> SeedInterval | None:
+        """Over the seeds that have the number; None if none has."""
+        there = [value for value in self.values.values() if math.isfinite(value)]
+        return seed_interval(there) if there else None
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return f"{self.statement} {'>' if self.side == 'over' else '<'} {self.threshold:g}"
+
+    def verdict(self, single_run: bool = False) -> Verdict:
+        """See the module.
+
+        Args:
+            single_run: There is one run, at the published scale: its number decides alone.
+        """
+        interval = self.interval
+        if interval is None or interval.n_seeds < len(self.values):
+            return "undecided"  # a seed without the number tells neither way
+        if single_run and interval.n_seeds == 1:
+            agrees = self._holds(interval.mean, interval.mean)
+            return "agrees (one run)" if agrees else "disagrees (one run)"
+        if interval.n_seeds < LEAST_SEEDS:
+            return "undecided"
+        if self._holds(interval.low, interval.high):
+            return "reproduced"
+        other_side = (
+            interval.high < self.threshold if self.side == "over" else interval.low > self.threshold
+        )
+        return "contradicted" if other_side else "undecided"
+
+    def _holds(self, low: float, high: float) -> bool:
+        return low > self.threshold if self.side == "over" else high < self.threshold
+
+    @property
+    def found(self) -> str:
+        """What was found, in words."""
+        without = [seed for seed, value in self.values.items() if not math.isfinite(value)]
+        told = f"; seeds without it: {', '.join(map(str, without))}" if without else ""
+        return f"{self.interval or 'no seed has it'}{told}"
+
+
+@dataclass(frozen=True)
+class YesNoRule:
+    """Something that a claim needs in every seed.
+
+    Attributes:
+        statement: What has to hold.
+        holds: Whether it does, by seed.
+        published: The published finding, in words; empty if there is none.
+    """
+
+    statement: str
+    holds: Mapping[int, bool]
+    published: str = ""
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return self.statement
+
+    def verdict(self, single_run: bool = False) -> Verdict:
+        """See the module; arguments as of `NumberRule.verdict`."""
+        if single_run and len(self.holds) == 1:
+            return "agrees (one run)" if all(self.holds.values()) else "disagrees (one run)"
+        if len(self.holds) < LEAST_SEEDS:
+            return "undecided"
+        if all(self.holds.values()):
+            return "reproduced"
+        return "undecided" if any(self.holds.values()) else "contradicted"
+
+    @property
+    def found(self) -> str:
+        """What was found, in words."""
+        holding = [seed for seed, holds in self.holds.items() if holds]
+        return f"in {len(holding)} of {len(self.holds)} seeds"
+
+
+Rule = NumberRule | YesNoRule
+
+
+def verdict_of(rules: Sequence[Rule], single_run: bool = False) -> Verdict:
+    """The verdict on a claim of several parts.
+
+    Args:
+        rules: Its parts.
+        single_run: See `NumberRule.verdict`.
+
+    Raises:
+        ValueError: There are none, so nothing is decided.
+    """
+    if not rules:
+        raise ValueError("a claim needs at least one rule")
+    verdicts = {rule.verdict(single_run) for rule in rules}
+    orders: tuple[Verdict, ...] = ("contradicted", "disagrees (one run)", "undecided")
+    for verdict in orders:
+        if verdict in verdicts:
+            return verdict
+    return "agrees (one run)" if "agrees (one run)" in verdicts else "reproduced"

@@ -1,0 +1,68 @@
+"""Verdicts follow the interval; the interval is the textbook's."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition_interp.reporting.verdicts import NumberRule, YesNoRule, verdict_of
+
+numbers = st.lists(st.floats(-10, 10), min_size=3, max_size=8)
+
+
+def by_seed(values):
+    return dict(enumerate(values, start=5))
+
+
+@given(numbers, st.floats(-10, 10), st.floats(0.01, 5))
+def test_moving_the_threshold_away_never_undoes_a_verdict(values, threshold, step):
+    def verdict(at):
+        return NumberRule("x", by_seed(values), "over", at).verdict()
+
+    order = ["contradicted", "undecided", "reproduced"]
+    assert order.index(verdict(threshold - step)) >= order.index(verdict(threshold))
+
+
+@given(numbers, st.floats(-10, 10))
+def test_the_two_sides_are_each_others_opposite(values, threshold):
+    over = NumberRule("x", by_seed(values), "over", threshold).verdict()
+    under = NumberRule("x", by_seed(values), "under", threshold).verdict()
+    opposite = {"reproduced": "contradicted", "contradicted": "reproduced"}
+    assert under == opposite.get(over, "undecided")
+
+
+def test_two_seeds_decide_nothing_and_one_run_is_never_called_reproduced():
+    assert NumberRule("x", by_seed([1.0, 1.0]), "over", 0.0).verdict() == "undecided"
+    one = NumberRule("x", by_seed([1.0]), "over", 0.0)
+    assert one.verdict() == "undecided"
+    assert one.verdict(single_run=True) == "agrees (one run)"
+    wrong = NumberRule("x", by_seed([1.0]), "under", 0.0)
+    assert wrong.verdict(single_run=True) == "disagrees (one run)"
+
+
+def test_a_seed_without_the_number_leaves_the_claim_undecided_and_is_named():
+    rule = NumberRule("x", {5: 1.0, 6: 1.0, 7: 1.0, 8: math.nan}, "over", 0.0)
+    assert rule.verdict() == "undecided"
+    assert "seeds without it: 8" in rule.found
+    nowhere = NumberRule("x", {5: math.nan}, "over", 0.0)
+    assert nowhere.verdict(single_run=True) == "undecided"
+    assert "no seed has it" in nowhere.found
+
+
+def test_a_yes_no_rule_goes_by_every_seed():
+    assert YesNoRule("x", by_seed([True] * 3)).verdict() == "reproduced"
+    assert YesNoRule("x", by_seed([False] * 3)).verdict() == "contradicted"
+    assert YesNoRule("x", by_seed([True, False, True])).verdict() == "undecided"
+    assert YesNoRule("x", by_seed([True])).verdict(single_run=True) == "agrees (one run)"
+
+
+def test_a_claim_is_as_strong_as_its_weakest_part():
+    good = NumberRule("x", by_seed([1.0, 1.1, 0.9]), "over", 0.0)
+    bad = NumberRule("x", by_seed([1.0, 1.1, 0.9]), "under", 0.0)
+    unsure = NumberRule("x", by_seed([1.0, -1.1, 0.9]), "over", 0.0)
+    assert verdict_of([good, good]) == "reproduced"
+    assert verdict_of([good, unsure]) == "undecided"
+    assert verdict_of([unsure, bad]) == "contradicted"
+    with pytest.raises(ValueError, match="at least one"):
+        verdict_of([])
