@@ -1,0 +1,286 @@
+"""A study: the runs of a plan in a directory, selected by what they are, and tables of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coopetition_interp.analysis.moments import Moments, moments_of
+from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.reporting.measure import Measure, run_digest
+from coopetition_interp.sweeps import PlannedRun, state_of
+from coopetition_interp.training import Run, RunConfig, load_run
+from coopetition_interp.training.run_directory import EXACT_FLOATS
+
+SIGNIFICANT_DIGITS = 6
+"""Digits that kept tables have."""
+
+INDEX = "study.json"
+METRICS = "metrics.csv"
+
+
+class StudyError(RuntimeError):
+    """A study's directory cannot give what is asked of it."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A finished run of a study.
+
+    Attributes:
+        study: Whose it is.
+        name: Its directory in the study's.
+        about: What it is: its role, seeds, and what else the plan says of it.
+    """
+
+    study: Study
+    name: str
+    about: Mapping[str, Any]
+
+    @property
+    def init_seed(self) -> int:
+        """Seed of its initialisation."""
+        return int(self.about["init_seed"])
+
+    @property
+    def run(self) -> Run:
+        """The run with its weights; a packed study keeps those of few runs.
+
+        Raises:
+            StudyError: The study was packed without them.
+        """
+        return self.study.load(self.name)
+
+    @property
+    def config(self) -> RunConfig:
+        """What was run."""
+        return self.study.config(self.name)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row per moment and evaluator."""
+        return self.study.metrics(self.name)
+
+    @property
+    def moments(self) -> Moments:
+        """Rise, peak, crossing and end."""
+        return moments_of(self.metrics)
+
+
+class Study:
+    """Finished runs of a plan, or a packed copy of them. Reads only, but for `tables/`.
+
+    Args:
+        path: A sweep's directory, or what `pack_study` wrote.
+        plan: The sweep's plan; a packed copy knows its own.
+
+    Raises:
+        StudyError: There is no such directory, or its index is damaged.
+    """
+
+    def __init__(self, path: str | Path, plan: Sequence[PlannedRun] = ()):
+        self.path = Path(path)
+        self.plan = list(plan)
+        self.tables_used: set[Path] = set()
+        if not self.path.is_dir():
+            raise StudyError(f"{self.path} is not there: give the directory of a sweep")
+
+    @property
+    def packed(self) -> bool:
+        """Whether this is a packed copy, whose tables are read and never computed."""
+        return (self.path / INDEX).is_file()
+
+    def runs(self, role: str, **about: Any) -> list[StudyRun]:
+        """The finished runs of a role, in the plan's order.
+
+        Args:
+            role: Of the plan.
+            **about: What else must be so of them.
+
+        Raises:
+            StudyError: The plan has no such role.
+        """
+        wanted = {"role": role, **about}
+        planned = [run for run in self._planned() if wanted.items() <= run.about.items()]
+        if not any(run.about["role"] == role for run in self._planned()):
+            roles = sorted({run.about["role"] for run in self._planned()})
+            raise StudyError(
+                f"no run of {self.path} has the role {role!r}; its roles: {', '.join(roles)}"
+            )
+        return [run for run in planned if self._is_finished(run.name)]
+
+    def require(self, role: str, **about: Any) -> list[StudyRun]:
+        """As `runs`, but at least one.
+
+        Raises:
+            StudyError: None is finished; the message says which command makes them.
+        """
+        found = self.runs(role, **about)
+        if not found:
+            what = " ".join([role, *(f"{name}={value}" for name, value in about.items())])
+            raise StudyError(
+                f"no finished run of {self.path} is {what}: make it by `coopetition-interp sweep "
+                f"PLAN --out {self.path}`"
+            )
+        return found
+
+    def measured(self, measure: Measure, role: str, **about: Any) -> pd.DataFrame:
+        """A measure's tables of all runs of a role, one under the other.
+
+        Each is computed once and kept in `tables/` by everything that decides it: the run, the
+        parameters, the measure's version.
+
+        Returns:
+            The measure's columns, after those of what the runs are.
+
+        Raises:
+            StudyError: No such run is finished, or a packed copy lacks a table.
+        """
+        tables = []
+        for found in self.require(role, **about):
+            table = self._table(measure, found)
+            for place, (name, value) in enumerate(found.about.items()):
+                table.insert(place, name, value)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def load(self, name: str) -> Run:
+        """A run with its weights."""
+        if self.packed and not (self.path / name / "config.json").is_file():
+            raise StudyError(f"{self.path} was packed without the weights of {name}")
+        return load_run(self.path / name)
+
+    def config(self, name: str) -> RunConfig:
+        """A run's config."""
+        if self.packed:
+            return RunConfig.from_dict(self.index["runs"][name]["config"])
+        return self.load(name).config
+
+    def metrics(self, name: str) -> pd.DataFrame:
+        """A run's metrics."""
+        if not self.packed:
+            return self.load(name).metrics
+        of_run = self._all_metrics[self._all_metrics["run"] == name]
+        return of_run.drop(columns="run").reset_index(drop=True)
+
+    def digest(self, name: str) -> str:
+        """See `run_digest`."""
+        if self.packed:
+            return self.index["runs"][name]["digest"]
+        if name not in self._digests:
+            self._digests[name] = run_digest(self.load(name))
+        return self._digests[name]
+
+    @cached_property
+    def index(self) -> dict[str, Any]:
+        """What a packed copy knows of its runs."""
+        try:
+            index = json.loads((self.path / INDEX).read_text(encoding="utf-8"))
+            for entry in index["runs"].values():
+                assert {"about", "config", "digest"} <= entry.keys()
+        except (ValueError, KeyError, AttributeError, TypeError, AssertionError) as error:
+            raise StudyError(
+                f"{self.path / INDEX} is damaged: copy it again, or pack the study again"
+            ) from error
+        return index
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _all_metrics(self) -> pd.DataFrame:
+        return pd.read_csv(self.path / METRICS, **EXACT_FLOATS)
+
+    def _planned(self) -> Iterator[StudyRun]:
+        if self.packed:
+            for name, entry in self.index["runs"].items():
+                yield StudyRun(self, name, entry["about"])
+        else:
+            for run in self.plan:
+                yield StudyRun(self, run.name, run.about)
+
+    def _is_finished(self, name: str) -> bool:
+        return self.packed or state_of(self.path / name) == "finished"
+
+    def _table(self, measure: Measure, found: StudyRun) -> pd.DataFrame:
+        """Read from where it is kept, so that a packed copy gives exactly the same."""
+        key = measure.key(self.digest(found.name))
+        file = self.path / "tables" / measure.name / f"{key}.csv"
+        if not file.is_file():
+            if self.packed:
+                raise StudyError(
+                    f"{self.path} was packed without {measure.name} of {found.name}, or with that "
+                    "of another version: draw from the sweep's directory and pack it again"
+                )
+            write_table(measure(found.run), file)
+        self.tables_used.add(file.relative_to(self.path))
+        return pd.read_csv(file)
+
+
+def write_table(table: pd.DataFrame, file: Path) -> None:
+    """Writes a table with `SIGNIFICANT_DIGITS` of its numbers, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as temporary:
+        table.to_csv(temporary, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g")
+
+
+def by_seed(table: pd.DataFrame, column: str) -> dict[int, float]:
+    """A number by initial seed, from a table of one row a seed.
+
+    Raises:
+        ValueError: A seed has several rows, so that one of them would be taken.
+    """
+    if table["init_seed"].duplicated().any():
+        raise ValueError(f"{column} is asked for by seed, but a seed has several rows")
+    return {
+        int(seed): float(value)
+        for seed, value in zip(table["init_seed"], table[column], strict=True)
+    }
+
+
+def pack_study(
+    study: Study, out: str | Path, metric_columns: Iterable[str], every: int = 1
+) -> Study:
+    """A small copy of a study: configs, metrics, and the tables used so far; no weights.
+
+    Draw every figure from `study` first: what they used is what the copy keeps.
+
+    Args:
+        study: The study.
+        out: A directory that is not there yet, or is empty.
+        metric_columns: Columns of the metrics that are kept.
+        every: Keep every so many evaluations.
+
+    Raises:
+        StudyError: There is something in `out`.
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise StudyError(f"{out} is not empty: choose another directory, or remove it")
+    runs, metrics = {}, []
+    for found in study._planned():
+        if not study._is_finished(found.name):
+            continue
+        runs[found.name] = {
+            "about": dict(found.about),
+            "config": found.config.to_dict(),
+            "digest": study.digest(found.name),
+        }
+        table = found.metrics
+        kept = sorted(table["sequences_seen"].unique())[::every]
+        table = table[table["sequences_seen"].isin([*kept, table["sequences_seen"].max()])]
+        table = table[[c for c in ("sequences_seen", "evaluator", *metric_columns)]]
+        metrics.append(table.assign(run=found.name))
+    for file in study.tables_used:
+        write_table(pd.read_csv(study.path / file), out / file)
+    write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
+    with atomic_file(out / INDEX) as temporary:
+        temporary.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+    return Study(out)
