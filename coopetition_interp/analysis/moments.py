@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64
 
-from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
 
 RISEN = 0.65
 CHANCE = 0.5
@@ -79,21 +79,32 @@ def first_to_stay(holds: Bool[np.ndarray, " n"], n: int = EVALUATIONS_TO_STAY) -
     return None
 
 
-def value_at(metrics: pd.DataFrame, evaluator: str, moment: float, metric: str) -> float:
+def value_at(
+    metrics: pd.DataFrame,
+    evaluator: str,
+    moment: float | None,
+    metric: str = "in_context_accuracy",
+) -> float | None:
     """A metric of an evaluator at the evaluation nearest to a moment.
 
+    Args:
+        metrics: A run's metrics.
+        evaluator: Whose.
+        moment: In sequences seen; None for one that did not come.
+        metric: Which; of IWL, whose right label is not in context, it is always "accuracy".
+
+    Returns:
+        The value; None if the moment did not come, or lies beyond the run's last evaluation by
+        more than one interval between evaluations: another moment's value is never taken for it.
+
     Raises:
-        ValueError: As `evaluator_curve`; or the run ends before the moment by more than one
-            interval between evaluations, so that another moment's value would be taken.
+        ValueError: As `evaluator_curve`.
     """
-    curve = evaluator_curve(metrics, evaluator, metric)
+    curve = evaluator_curve(metrics, evaluator, score_of(evaluator, metric))
     places = curve["sequences_seen"].to_numpy()
     interval = float(np.diff(places).max()) if len(places) > 1 else 0.0
-    if moment > places[-1] + interval:
-        raise ValueError(
-            f"the run was last evaluated at {places[-1]:.0f} sequences seen, before {moment:.0f}: "
-            f"make it longer by `--resume DIR --until {moment:.0f}`"
-        )
+    if moment is None or moment > places[-1] + interval:
+        return None
     return float(curve["value"].iloc[int(np.abs(places - moment).argmin())])
 
 

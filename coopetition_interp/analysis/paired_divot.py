@@ -9,7 +9,7 @@ larger than one chosen blindly.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ def losses_over_checkpoints(
 
 
 def largest_rise(
-    moments: Iterable[float], losses: Float64[np.ndarray, "n_moments n_sequences"]
+    moments: Sequence[int], losses: Float64[np.ndarray, "n_moments n_sequences"]
 ) -> PairedRise:
     """The largest rise of the mean loss, in standard errors of the paired difference.
 
@@ -80,7 +80,7 @@ def largest_rise(
     Raises:
         ValueError: Fewer than 2 moments or sequences, or not as many moments as rows.
     """
-    places = np.array(list(moments), dtype=np.float64)
+    places = np.array(moments)
     if losses.shape[0] != len(places) or min(losses.shape) < 2:
         raise ValueError(
             f"a paired rise needs 2 moments and 2 sequences at least; got {len(places)} moments "
@@ -98,7 +98,7 @@ def largest_rise(
 
 
 def paired_curve(
-    moments: Iterable[float], losses: Float64[np.ndarray, "n_moments n_sequences"]
+    moments: Sequence[int], losses: Float64[np.ndarray, "n_moments n_sequences"]
 ) -> pd.DataFrame:
     """Mean loss over moments, with the standard error of its paired change from the lowest.
 
@@ -108,6 +108,4 @@ def paired_curve(
     mean = losses.mean(axis=1)
     change = losses - losses[int(mean.argmin())]
     error = change.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    return pd.DataFrame(
-        {"sequences_seen": list(moments), "loss": mean, "standard_error": error}
-    )
+    return pd.DataFrame({"sequences_seen": list(moments), "loss": mean, "standard_error": error})

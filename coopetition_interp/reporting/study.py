@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,17 +80,24 @@ class Study:
     Args:
         path: A sweep's directory, or what `pack_study` wrote.
         plan: The sweep's plan; a packed copy knows its own.
+        at_published_scale: Whether a single run, at the scale of the published one, may agree or
+            disagree with it; a packed copy knows.
 
     Raises:
         StudyError: There is no such directory, or its index is damaged.
     """
 
-    def __init__(self, path: str | Path, plan: Sequence[PlannedRun] = ()):
+    def __init__(
+        self, path: str | Path, plan: Sequence[PlannedRun] = (), at_published_scale: bool = False
+    ):
         self.path = Path(path)
         self.plan = list(plan)
         self.tables_used: set[Path] = set()
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
+        self.at_published_scale = at_published_scale
+        if self.packed:
+            self.at_published_scale = bool(self.index["at_published_scale"])
 
     @property
     def packed(self) -> bool:
@@ -148,6 +156,23 @@ class Study:
             for place, (name, value) in enumerate(found.about.items()):
                 table.insert(place, name, value)
             tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def curves(self, role: str, **about: Any) -> pd.DataFrame:
+        """The metrics of all runs of a role, one under the other.
+
+        Returns:
+            Columns of what the runs are, then those of the metrics.
+
+        Raises:
+            StudyError: No such run is finished.
+        """
+        tables = [
+            pd.concat(
+                [pd.DataFrame(dict(found.about), index=found.metrics.index), found.metrics], axis=1
+            )
+            for found in self.require(role, **about)
+        ]
         return pd.concat(tables, ignore_index=True)
 
     def load(self, name: str) -> Run:
@@ -231,18 +256,17 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
         table.to_csv(temporary, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g")
 
 
-def by_seed(table: pd.DataFrame, column: str) -> dict[int, float]:
-    """A number by initial seed, from a table of one row a seed.
+def by_seed(
+    table: pd.DataFrame, number: Callable[[pd.DataFrame], float | None]
+) -> dict[int, float]:
+    """A number of each initial seed's part of a table; NaN where there is none.
 
-    Raises:
-        ValueError: A seed has several rows, so that one of them would be taken.
+    Args:
+        table: With a column `init_seed`.
+        number: Of the rows of one seed.
     """
-    if table["init_seed"].duplicated().any():
-        raise ValueError(f"{column} is asked for by seed, but a seed has several rows")
-    return {
-        int(seed): float(value)
-        for seed, value in zip(table["init_seed"], table[column], strict=True)
-    }
+    numbers = {int(str(seed)): number(rows) for seed, rows in table.groupby("init_seed")}
+    return {seed: math.nan if value is None else float(value) for seed, value in numbers.items()}
 
 
 def pack_study(
@@ -276,11 +300,12 @@ def pack_study(
         table = found.metrics
         kept = sorted(table["sequences_seen"].unique())[::every]
         table = table[table["sequences_seen"].isin([*kept, table["sequences_seen"].max()])]
-        table = table[[c for c in ("sequences_seen", "evaluator", *metric_columns)]]
+        table = table[["sequences_seen", "evaluator", *metric_columns]]
         metrics.append(table.assign(run=found.name))
     for file in study.tables_used:
         write_table(pd.read_csv(study.path / file), out / file)
     write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
     with atomic_file(out / INDEX) as temporary:
-        temporary.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+        index = {"at_published_scale": study.at_published_scale, "runs": runs}
+        temporary.write_text(json.dumps(index, indent=1) + "\n")
     return Study(out)

@@ -13,7 +13,7 @@ from coopetition_interp.analysis.paired_divot import (
     paired_curve,
 )
 
-MOMENTS = np.arange(0, 1000, 50)
+MOMENTS = list(range(0, 1000, 50))
 
 
 def losses_with(mean, n=400, spread=2.0, noise=0.05, seed=0):
@@ -28,7 +28,7 @@ def test_a_rise_is_found_that_unpaired_losses_would_hide():
     losses = losses_with(mean)
     found = largest_rise(MOMENTS, losses)
     assert (found.low, found.high) == (400, 500)
-    low, high = (int(np.flatnonzero(place == MOMENTS)[0]) for place in (400, 500))
+    low, high = (MOMENTS.index(place) for place in (400, 500))
     assert found.standard_errors == pytest.approx(
         stats.ttest_rel(losses[high], losses[low]).statistic
     )
@@ -46,7 +46,7 @@ def test_a_falling_curve_has_no_rise():
 @given(st.integers(0, 2**31), st.floats(-5, 5))
 def test_no_pair_of_moments_rises_by_more_and_a_shift_changes_nothing(seed, shift):
     losses = np.random.default_rng(seed).normal(size=(8, 5)).cumsum(axis=0)
-    moments = np.arange(8.0)
+    moments = list(range(8))
     found = largest_rise(moments, losses)
     mean = losses.mean(axis=1)
     rises = [mean[j] - mean[i] for i in range(8) for j in range(i, 8)]
@@ -69,4 +69,4 @@ def test_the_parts_add_up_to_the_losses_of_the_run(short_run):
 
 def test_one_moment_is_refused():
     with pytest.raises(ValueError, match="2 moments"):
-        largest_rise([0.0], np.zeros((1, 5)))
+        largest_rise([0], np.zeros((1, 5)))

@@ -1,0 +1,91 @@
+"""Curves of several seeds: each a thin line, their mean a thick one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from jaxtyping import Float64
+
+from coopetition_interp.figures.style import CurveStyle, millions
+
+THIN, THICK = 1.0, 2.75
+THIN_OPACITY = 0.45
+
+
+def add_seed_curves(
+    figure: go.Figure,
+    table: pd.DataFrame,
+    y: str,
+    group: str,
+    styles: Mapping[str, CurveStyle],
+    row: int | None = None,
+    col: int | None = None,
+    showlegend: bool = True,
+    x: str = "sequences_seen",
+) -> None:
+    """Adds, for each group, a thin curve per seed and a thick one of their mean.
+
+    With one seed there is the thick one alone. The mean is over the places that every seed has
+    reached, interpolated linearly where seeds were evaluated at other places.
+
+    Args:
+        figure: What they are added to.
+        table: Columns `init_seed`, `x` in sequences seen, `y`, and `group`.
+        y: What is drawn.
+        group: Which column tells the curves of one colour, such as "evaluator".
+        styles: Look of each group, in the order of the legend.
+        row: Of subplots.
+        col: Of subplots.
+        showlegend: Whether the groups appear in the legend.
+        x: The column of places.
+    """
+    for name, style in styles.items():
+        rows = table[table[group] == name]
+        curves = [
+            (of_seed[x].to_numpy(dtype=np.float64), of_seed[y].to_numpy(dtype=np.float64), seed)
+            for seed, of_seed in rows.sort_values(x).groupby("init_seed")
+        ]
+        if not curves:
+            continue
+        line = {"color": style.colour, "dash": style.dash}
+        for places, values, seed in curves if len(curves) > 1 else ():
+            figure.add_scatter(
+                x=millions(places),
+                y=values,
+                name=f"{style.name}, seed {seed}",
+                legendgroup=style.name,
+                showlegend=False,
+                mode="lines",
+                opacity=THIN_OPACITY,
+                line={**line, "width": THIN},
+                hoverinfo="skip",
+                row=row,
+                col=col,
+            )
+        places, mean = mean_curve([(places, values) for places, values, _ in curves])
+        figure.add_scatter(
+            x=millions(places),
+            y=mean,
+            name=style.name,
+            legendgroup=style.name,
+            showlegend=showlegend,
+            mode="lines",
+            line={**line, "width": THICK},
+            hovertemplate="%{y:.3f}",
+            row=row,
+            col=col,
+        )
+
+
+def mean_curve(
+    curves: list[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]],
+) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+    """The mean of curves, at the places of all of them up to where the shortest ends."""
+    end = min(places[-1] for places, _ in curves)
+    start = max(places[0] for places, _ in curves)
+    union = np.unique(np.concatenate([places for places, _ in curves]))
+    union = union[(union >= start) & (union <= end)]
+    return union, np.mean([np.interp(union, *curve) for curve in curves], axis=0)
