@@ -12,31 +12,21 @@ import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of, value_at
-from coopetition_interp.figures.style import TEMPLATE, evaluator_styles, sequences_seen_axis
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.seed_curves import add_seed_curves
+from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
-
-EVALUATORS = ("icl", "ciwl", "flip", "train")
-COLUMNS = ["init_seed", "sequences_seen", "evaluator", "in_context_accuracy", "accuracy"]
 
 
 def table(study: Study) -> pd.DataFrame:
     """Metrics of main from every initialisation."""
-    return study.curves("main", data_seed=2)[COLUMNS]
+    return study.curves("main", data_seed=2)
 
 
 def draw(tables: Tables) -> go.Figure:
     """In-context accuracy of the evaluators against sequences seen."""
-    figure = go.Figure()
-    styles = evaluator_styles(EVALUATORS)
-    add_seed_curves(figure, tables[""], "in_context_accuracy", "evaluator", styles)
-    figure.add_hline(y=0.5, line={"color": "#888888", "dash": "dot", "width": 1})
-    figure.update_layout(template=TEMPLATE, title="Transience of in-context learning", height=480)
-    figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
-    figure.update_yaxes(title_text="in-context accuracy", range=[-0.02, 1.04])
-    return figure
+    title = "Transience of in-context learning"
+    return evaluator_panels({"main": tables[""]}, ("icl", "ciwl", "flip", "train"), title)
 
 
 PUBLISHED = {

@@ -117,3 +117,16 @@ def _falls_through_chance(
         return None
     fraction = (values[below - 1] - CHANCE) / (values[below - 1] - values[below])
     return float(places[below - 1] + fraction * (places[below] - places[below - 1]))
+
+
+def first_reaching(metrics: pd.DataFrame, evaluator: str, level: float) -> float | None:
+    """Sequences seen when an evaluator's in-context accuracy reaches a level and stays there.
+
+    Staying is being at the level or above for 3 evaluations in a row; the first of them is given.
+
+    Raises:
+        ValueError: As `evaluator_curve`.
+    """
+    curve = evaluator_curve(metrics, evaluator)
+    place = first_to_stay(curve["value"].to_numpy() >= level)
+    return None if place is None else float(curve["sequences_seen"].iloc[place])

@@ -203,7 +203,7 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
         type=Path,
         required=True,
         metavar="DIR",
-        help="a sweep's directory, or a packed copy",
+        help="a sweep, or a packed copy",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: DIR/figures")
     parser.add_argument("--preset", help="that of the sweep, if it is not the plan's default")

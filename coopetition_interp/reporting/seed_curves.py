@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float64
+from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.style import CurveStyle, millions
+from coopetition_interp.figures.style import (
+    TEMPLATE,
+    CurveStyle,
+    evaluator_styles,
+    is_fraction,
+    metric_name,
+    millions,
+    sequences_seen_axis,
+)
 
 THIN, THICK = 1.0, 2.75
 THIN_OPACITY = 0.45
+CHANCE = 0.5
 
 
 def add_seed_curves(
@@ -78,6 +89,51 @@ def add_seed_curves(
             row=row,
             col=col,
         )
+
+
+def evaluator_panels(
+    panels: Mapping[str, pd.DataFrame],
+    evaluators: Sequence[str],
+    title: str,
+    metric: str = "in_context_accuracy",
+    columns: int = 3,
+) -> go.Figure:
+    """A metric of several evaluators against sequences seen, a panel for each kind of run.
+
+    Args:
+        panels: Metrics of the runs of all seeds (`Study.curves`), by the panel's title.
+        evaluators: Which are drawn, in the legend's order.
+        title: Of the figure.
+        metric: What is drawn.
+        columns: Panels in a row.
+
+    Raises:
+        ValueError: There are no panels.
+    """
+    if not panels:
+        raise ValueError("there are no runs to draw: give those of one panel at least")
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=list(panels),
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        vertical_spacing=0.3 / rows,
+    )
+    styles = evaluator_styles(evaluators)
+    for place, table in enumerate(panels.values()):
+        row, col = place // columns + 1, place % columns + 1
+        add_seed_curves(figure, table, metric, "evaluator", styles, row, col, place == 0)
+    figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
+    figure.update_yaxes(title_text=metric_name(metric), col=1)
+    if is_fraction(metric):
+        figure.update_yaxes(range=[-0.02, 1.04])
+    if metric == "in_context_accuracy":
+        figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1})
+    figure.update_layout(template=TEMPLATE, title=title, height=160 + 300 * rows)
+    return figure
 
 
 def mean_curve(

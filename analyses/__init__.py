@@ -1,0 +1,1 @@
+"""The reproduction: a folder a study, a file a figure."""

@@ -1,0 +1,1 @@
+"""Strategy Coopetition Explains the Emergence and Transience of In-Context Learning."""

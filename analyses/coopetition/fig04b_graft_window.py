@@ -1,0 +1,69 @@
+"""Figure 4b: a window of CIWL-only training whose circuits let in-context learning form.
+
+Block 1 and the unembedding of a run on CIWL-only data, held fixed, let in-context learning form if
+they are taken from the middle of that run: not too early, when there is nothing to share, and not
+too late (section 5.1, Figure 4b).
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from coopetition_interp.analysis.moments import first_reaching
+from coopetition_interp.figures.style import in_millions
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.seed_curves import evaluator_panels
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import Rule, YesNoRule
+
+LEARNED = 0.75
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Metrics of the grafts, by the moment they were taken at; at 0 they are random weights."""
+    return study.curves("graft")
+
+
+def draw(tables: Tables) -> go.Figure:
+    """The ICL evaluator's loss, a panel for each moment."""
+    panels = {
+        "random weights" if moment == 0 else f"from {in_millions(moment)}": runs
+        for moment, runs in tables[""].groupby("moment")
+    }
+    title = "ICL-only training with a graft from CIWL-only training"
+    return evaluator_panels(panels, ("icl",), title, metric="loss", columns=4)
+
+
+PUBLISHED = {
+    "a graft from some middle moment learns in context": "from 9.8M to 31.5M",
+    "the graft from the earliest moment does not": "4M does not",
+    "the graft from the latest moment does not": "beyond 31.5M they do not",
+    "random weights do not": "",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """By seed: which grafts reach 0.75."""
+    middle, earliest, latest, random = {}, {}, {}, {}
+    for seed, runs in tables[""].groupby("init_seed"):
+        learned = {
+            int(str(moment)): first_reaching(run, "icl", LEARNED) is not None
+            for moment, run in runs.groupby("moment")
+        }
+        moments = sorted(moment for moment in learned if moment > 0)
+        key = int(str(seed))
+        middle[key] = any(learned[moment] for moment in moments[1:-1])
+        earliest[key], latest[key] = not learned[moments[0]], not learned[moments[-1]]
+        if 0 in learned:
+            random[key] = not learned[0]
+    return [
+        YesNoRule("a graft from some middle moment learns in context", middle),
+        YesNoRule("the graft from the earliest moment does not", earliest),
+        YesNoRule("the graft from the latest moment does not", latest),
+        YesNoRule("random weights do not", random),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

@@ -1,0 +1,91 @@
+"""Figure 10: with MLPs in-context learning is transient too, and can come back.
+
+The sizes of Figure 9 with MLPs. At 12,800 classes x 20 in-context learning emerges and fades as
+without; at 12,800 x 5 it rises again after its fall (Appendix B, Figure 10).
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.coopetition.sizes import FULL_SIZE, of_size, size_rules
+from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.analysis.moments import moments_of, value_at
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.seed_curves import evaluator_panels
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import Rule, YesNoRule
+
+MOVED = 0.05
+"""By how much ICL has to fall, and to rise again, for a resurgence."""
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Metrics of the four sizes with MLPs."""
+    return study.curves("size", mlps=True)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A panel for each size."""
+    panels = {
+        f"{classes:,} classes x {exemplars}": runs
+        for (classes, exemplars), runs in tables[""].groupby(["n_classes", "n_exemplars"])
+    }
+    evaluators = ("icl", "ciwl", "flip", "iwl")
+    return evaluator_panels(panels, evaluators, "With MLPs", columns=2)
+
+
+PUBLISHED = {
+    "highest Flip with 1600 classes": "as without MLPs",
+    "highest Flip, 12,800 x 20 less 12,800 x 5": "as without MLPs",
+    "IWL at the end, 1600 x 5 less 1600 x 20": "as without MLPs",
+    "transient at 12,800 x 20": "yes",
+    "resurgent at 12,800 x 5": "yes",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Figure 9's, transience, resurgence."""
+    runs = tables[""]
+    return [
+        *size_rules(runs),
+        YesNoRule(
+            "transient at 12,800 x 20",
+            {
+                int(str(seed)): _is_transient(run)
+                for seed, run in of_size(runs, FULL_SIZE).groupby("init_seed")
+            },
+        ),
+        YesNoRule(
+            "resurgent at 12,800 x 5",
+            {
+                int(str(seed)): _is_resurgent(run)
+                for seed, run in of_size(runs, (12_800, 5)).groupby("init_seed")
+            },
+        ),
+    ]
+
+
+def _is_transient(run: pd.DataFrame) -> bool:
+    moments = moments_of(run)
+    peak = value_at(run, "flip", moments.peak)
+    return peak is not None and peak > 0.55 and moments.crossing is not None
+
+
+def _is_resurgent(run: pd.DataFrame) -> bool:
+    """ICL falls by `MOVED` from its highest so far, then rises by as much from its lowest since."""
+    highest, lowest = 0.0, None
+    for value in evaluator_curve(run, "icl")["value"]:
+        highest = max(highest, value)
+        if lowest is not None:
+            lowest = min(lowest, value)
+            if value >= lowest + MOVED:
+                return True
+        elif value <= highest - MOVED:
+            lowest = value
+    return False
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)
