@@ -67,6 +67,7 @@ def weight_swap(
     device: torch.device | str = "cpu",
     progress: bool = False,
     compile: bool | None = None,
+    fixed_from: Run | None = None,
 ) -> pd.DataFrame:
     """In-context accuracy of a run's checkpoints with one half fixed to one of them (Fig. 3b, 3c).
 
@@ -83,6 +84,8 @@ def weight_swap(
         progress: Show a progress bar.
         compile: Compile the forward pass, for some ten seconds; None to do so where there is much
             to evaluate.
+        fixed_from: The run whose checkpoint gives the half that is fixed, of the same shape; None
+            for `run` itself.
 
     Returns:
         Columns `fixed`, `fixed_at`, `layer`, `sequences_seen` (at the checkpoint of the half that
@@ -103,7 +106,7 @@ def weight_swap(
             f"{run.config.model.n_layers - 1} in this model; got {layer!r}"
         )
     chosen = chosen_checkpoints(run, checkpoints)
-    model = run.model(fixed_at, device)
+    model = (fixed_from or run).model(fixed_at, device)
     sequences = {name: each.to(device) for name, each in sequences.items()}
     if compile is None:
         n_sequences = sum(len(each) for each in sequences.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ class Measure:
     """A function of a run that gives a tidy table.
 
     Attributes:
-        function: Takes the run, and the parameters by name.
+        function: Takes a run (or several), and the parameters by name.
         version: Raised by hand whenever the code behind the function changes what it gives.
         parameters: What it is called with, besides the run; in JSON's types.
     """
@@ -32,17 +32,17 @@ class Measure:
         """The function's name, under which tables are kept."""
         return self.function.__name__
 
-    def __call__(self, run: Run) -> pd.DataFrame:
-        """The table of a run, computed."""
-        return self.function(run, **self.parameters)
+    def __call__(self, *runs: Run) -> pd.DataFrame:
+        """The table, computed."""
+        return self.function(*runs, **self.parameters)
 
-    def key(self, run_digest: str) -> str:
-        """What decides the table of a run, in 16 hexadecimal digits.
+    def key(self, run_digests: Sequence[str]) -> str:
+        """What decides the table, in 16 hexadecimal digits.
 
         Args:
-            run_digest: Of the run, see `run_digest`.
+            run_digests: Of each run that is measured, see `run_digest`.
         """
-        decides = [self.name, self.version, dict(self.parameters), run_digest]
+        decides = [self.name, self.version, dict(self.parameters), *run_digests]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 

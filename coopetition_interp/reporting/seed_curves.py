@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def add_seed_curves(
     table: pd.DataFrame,
     y: str,
     group: str,
-    styles: Mapping[str, CurveStyle],
+    styles: Mapping[Any, CurveStyle],
     row: int | None = None,
     col: int | None = None,
     showlegend: bool = True,
@@ -133,6 +134,39 @@ def evaluator_panels(
     if metric == "in_context_accuracy":
         figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1})
     figure.update_layout(template=TEMPLATE, title=title, height=160 + 300 * rows)
+    return figure
+
+
+def curve_panels(
+    table: pd.DataFrame,
+    panels: Mapping[str, Mapping[Any, CurveStyle]],
+    y: str,
+    group: str,
+    title: str,
+    within: str | None = None,
+) -> go.Figure:
+    """Some curves against sequences seen, panels side by side.
+
+    Args:
+        table: As `add_seed_curves` takes it.
+        panels: Look of each group that a panel shows, by the panel's title.
+        y: What is drawn.
+        group: See `add_seed_curves`.
+        title: Of the figure.
+        within: A column whose value tells the panel, by its title; None where the groups do.
+    """
+    figure = make_subplots(
+        rows=1, cols=len(panels), subplot_titles=list(panels), horizontal_spacing=0.07
+    )
+    shown: set[str] = set()
+    for col, (name, styles) in enumerate(panels.items(), start=1):
+        rows = table if within is None else table[table[within] == name]
+        names = {style.name for style in styles.values()}
+        add_seed_curves(figure, rows, y, group, styles, 1, col, not names <= shown)
+        shown |= names
+    figure.update_xaxes(**sequences_seen_axis())
+    figure.update_yaxes(title_text=metric_name(y), row=1, col=1)
+    figure.update_layout(template=TEMPLATE, title=title, height=460)
     return figure
 
 

@@ -138,11 +138,23 @@ class Study:
             )
         return found
 
-    def measured(self, measure: Measure, role: str, **about: Any) -> pd.DataFrame:
+    def measured(
+        self,
+        measure: Measure,
+        role: str,
+        beside: Callable[[StudyRun], StudyRun | None] | None = None,
+        **about: Any,
+    ) -> pd.DataFrame:
         """A measure's tables of all runs of a role, one under the other.
 
         Each is computed once and kept in `tables/` by everything that decides it: the run, the
         parameters, the measure's version.
+
+        Args:
+            measure: What is measured.
+            role: See `runs`.
+            beside: Another run that the measure takes too; None leaves the run out.
+            **about: See `runs`.
 
         Returns:
             The measure's columns, after those of what the runs are.
@@ -152,7 +164,10 @@ class Study:
         """
         tables = []
         for found in self.require(role, **about):
-            table = self._table(measure, found)
+            other = None if beside is None else beside(found)
+            if beside is not None and other is None:
+                continue
+            table = self._table(measure, found, other)
             for place, (name, value) in enumerate(found.about.items()):
                 table.insert(place, name, value)
             tables.append(table)
@@ -234,9 +249,10 @@ class Study:
     def _is_finished(self, name: str) -> bool:
         return self.packed or state_of(self.path / name) == "finished"
 
-    def _table(self, measure: Measure, found: StudyRun) -> pd.DataFrame:
+    def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
         """Read from where it is kept, so that a packed copy gives exactly the same."""
-        key = measure.key(self.digest(found.name))
+        runs = [found] if other is None else [found, other]
+        key = measure.key([self.digest(run.name) for run in runs])
         file = self.path / "tables" / measure.name / f"{key}.csv"
         if not file.is_file():
             if self.packed:
@@ -244,7 +260,7 @@ class Study:
                     f"{self.path} was packed without {measure.name} of {found.name}, or with that "
                     "of another version: draw from the sweep's directory and pack it again"
                 )
-            write_table(measure(found.run), file)
+            write_table(measure(*(run.run for run in runs)), file)
         self.tables_used.add(file.relative_to(self.path))
         return pd.read_csv(file)
 

@@ -1,0 +1,103 @@
+"""Figure 18a: CIWL does not need in-context learning to come first.
+
+With layer 0 kept from attending to the previous token from labels, in-context learning does not
+emerge, and CIWL develops as in main (Appendix E.1, Figure 18a).
+
+Where a blocked run learns in context all the same, the second label may read the first exemplar
+(from position 3 to 0) and decide by elimination. So that attention is reported, ICL is split by
+which pair holds the match, and labels of another run attend to themselves alone.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.coopetition.at_end import first_sequences
+from coopetition_interp.analysis.attention_strengths import with_right_label_in
+from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.evaluation import score_model
+from coopetition_interp.interventions import run_clamped_with_cache
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.seed_curves import evaluator_panels
+from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.sequences import summarise
+from coopetition_interp.training import Run
+
+
+@measure(n_sequences=2000)
+def elimination(run: Run, n_sequences: int) -> pd.DataFrame:
+    """At the run's last checkpoint: the second label's attention to the first exemplar, and ICL.
+
+    A row for each pair that may hold the match: the largest mean attention of layer 0's heads from
+    position 3 to 0, and in-context accuracy on the ICL evaluator's sequences.
+    """
+    model, clamps = run.model("last"), run.config.clamps
+    icl = first_sequences(run, "icl", n_sequences)
+    pattern = "blocks.0.attn.hook_pattern"
+    _, cache = run_clamped_with_cache(model, icl, clamps, names_filter=pattern)
+    to_first = cache[pattern][:, :, 3, 0].mean(0).max().item()
+    rows = []
+    for pair in range(icl.n_pairs):
+        scores = score_model(model, with_right_label_in(icl, pair), clamps, metrics="in_context")
+        accuracy = summarise(scores)["in_context_accuracy"]
+        rows.append({"match_in_pair": pair, "attention_3_to_0": to_first, "icl": accuracy})
+    return pd.DataFrame(rows)
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics of the blocked runs, those whose labels attend to themselves, and main."""
+    return {
+        "blocked": study.curves("blocked"),
+        "self_attending": study.curves("self_attending"),
+        "main": study.curves("main", data_seed=2),
+        "elimination": study.measured(elimination, "blocked"),
+    }
+
+
+def draw(tables: Tables) -> go.Figure:
+    """The evaluators of all three."""
+    panels = {
+        "labels cannot attend to the previous token": tables["blocked"],
+        "labels attend to themselves alone": tables["self_attending"],
+        "main": tables["main"],
+    }
+    return evaluator_panels(panels, ("icl", "ciwl", "flip"), "Without previous-token heads")
+
+
+PUBLISHED = {
+    "highest ICL, blocked": "does not emerge",
+    "mean absolute difference of CIWL from main at the same time": "little",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Two-sided: ICL stays away, and CIWL is neither later nor sooner."""
+    mains = {int(str(seed)): run for seed, run in tables["main"].groupby("init_seed")}
+
+    def difference(run: pd.DataFrame) -> float | None:
+        main = mains.get(int(run["init_seed"].iloc[0]))
+        if main is None:
+            return None
+        own, other = (
+            evaluator_curve(each, "ciwl").set_index("sequences_seen")["value"]
+            for each in (run, main)
+        )
+        return float((own - other).abs().mean())  # over moments at which both were evaluated
+
+    highest = by_seed(tables["blocked"], lambda run: evaluator_curve(run, "icl")["value"].max())
+    return [
+        NumberRule("highest ICL, blocked", highest, "under", 0.6),
+        NumberRule(
+            "mean absolute difference of CIWL from main at the same time",
+            by_seed(tables["blocked"], difference),
+            "under",
+            0.1,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)
