@@ -40,7 +40,7 @@ from coopetition_interp.interventions import (
     SelfAttentionHeads,
 )
 from coopetition_interp.sequences import matched_evaluators, standard_evaluators
-from coopetition_interp.sweeps import MakeConfig, PlannedRun
+from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
 from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
 
 FULL_SIZE = (12_800, 20)

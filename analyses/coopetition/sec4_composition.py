@@ -1,4 +1,4 @@
-"""Sections 4.1 and 4.2: layer 1's keys and values rely on layer 0, its queries and the output do not.
+"""Sections 4.1 and 4.2: layer 0 works through the keys and values of layer 1.
 
 At the end, cutting layer 0 from the output costs hardly any of CIWL; cutting it from layer 1's keys
 or values costs most of it, from its queries little (sections 4.1 and 4.2).

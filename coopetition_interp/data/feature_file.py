@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.compressed_bank import decompressed
 from coopetition_interp.data.feature_bank import FeatureBank, check_features, check_one_per_class
 from coopetition_interp.data.transforms import (
     TRANSFORM_NAMES,
@@ -295,7 +296,8 @@ def _read_safetensors(path: Path, dataset: str | None) -> _FileContent:
     with safetensors.safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         available = {key: tuple(file.get_slice(key).get_shape()) for key in sorted(file.keys())}
-        name = _find_dataset(path, dataset, available)
+        compressed = dataset is None and {"codes", "scales"} <= available.keys()
+        name = "codes" if compressed else _find_dataset(path, dataset, available)
 
         def read(key: str) -> np.ndarray | None:
             return file.get_tensor(key).numpy() if key in available else None
@@ -303,7 +305,9 @@ def _read_safetensors(path: Path, dataset: str | None) -> _FileContent:
         names = metadata.get("class_names")
         provenance = metadata.get("provenance")
         return _FileContent(
-            features=file.get_tensor(name),
+            features=decompressed(file.get_tensor("codes"), file.get_tensor("scales"))
+            if compressed
+            else file.get_tensor(name),
             dataset=name,
             class_names=None if names is None else json.loads(names),
             class_group=read("class_group"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,11 +48,14 @@ class PlannedRun:
         config: The run's config, or a function that makes it from the runs it waits for (by name,
             finished), such as one that grafts from the checkpoint at a landmark.
         needs: Names of the runs it waits for.
+        about: What the run is, for figures to select it by: its "role", seeds, and what else
+            tells it from others; in JSON's types.
     """
 
     name: str
     config: RunConfig | MakeConfig
     needs: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self, runs: Mapping[str, Run]) -> RunConfig:
         """The config, given the runs it waits for."""
