@@ -124,7 +124,7 @@ def add_presets(commands) -> None:
 
 def _presets(options: argparse.Namespace) -> None:
     from coopetition_interp.training import PRESETS, preset
-    from coopetition_interp.training.typed_fields import dotted_fields
+    from coopetition_interp.training.overrides import dotted_fields
 
     if options.name is None:
         for name, make in PRESETS.items():

@@ -10,12 +10,7 @@ from coopetition_interp.data.feature_file import (
 from coopetition_interp.data.gaussian import GaussianFeatures, gaussian_features
 from coopetition_interp.data.omniglot import OmniglotError, OmniglotFeatures, omniglot_features
 from coopetition_interp.data.one_hot import OneHotFeatures, one_hot_features
-from coopetition_interp.data.sources import (
-    FeatureSource,
-    build_bank,
-    feature_source_from_dict,
-    feature_source_to_dict,
-)
+from coopetition_interp.data.sources import FeatureSource, build_bank
 
 __all__ = [
     "FeatureBank",
@@ -28,8 +23,6 @@ __all__ = [
     "OmniglotFeatures",
     "OneHotFeatures",
     "build_bank",
-    "feature_source_from_dict",
-    "feature_source_to_dict",
     "gaussian_features",
     "load_feature_file",
     "omniglot_features",

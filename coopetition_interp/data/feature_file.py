@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from coopetition_interp.config_class import Config, Count, Text, config_class
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.data.compressed_bank import decompressed
 from coopetition_interp.data.feature_bank import FeatureBank, check_features, check_one_per_class
 from coopetition_interp.data.transforms import (
     TRANSFORM_NAMES,
     TransformChoice,
-    n_transforms,
     transformed_class_name,
 )
 
@@ -41,8 +41,8 @@ class FeatureFileError(ValueError):
     """A feature file that cannot be read as a bank; the message names the file and the mend."""
 
 
-@dataclass(frozen=True)
-class FeatureFile:
+@config_class
+class FeatureFile(Config):
     """Features read from an HDF5 or safetensors file.
 
     Attributes:
@@ -54,14 +54,14 @@ class FeatureFile:
             a character follow each other).
     """
 
-    path: str
-    dataset: str | None = None
+    kind: Literal["feature_file"] = field(default="feature_file", kw_only=True, repr=False)
+    path: Text
+    dataset: Text | None = None
     transforms: TransformChoice = "all"
-    classes_per_group: int = 1
+    classes_per_group: Count = 1
 
     def load(self) -> FeatureBank:
         """Reads the bank."""
-        n_transforms(self.transforms)
         bank = load_feature_file(self.path, self.dataset, self.classes_per_group)
         return bank.unrotated() if self.transforms == "unrotated" else bank
 

@@ -1,19 +1,25 @@
 """Gaussian classes: features that need no download, the default of the small presets."""
 
-from dataclasses import dataclass
+from dataclasses import field
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 
+from coopetition_interp.config_class import Config, Count, Integer, Number, Seed, config_class
 from coopetition_interp.data.feature_bank import FeatureBank
 
 # Classes are drawn in blocks of this size, each from its own generator. Changing it changes the
 # features that a seed gives.
 _BLOCK = 256
 
+# 8 GiB of features in float32.
+_MOST_VALUES = 2**31
 
-@dataclass(frozen=True)
-class GaussianFeatures:
+
+@config_class
+class GaussianFeatures(Config):
     """Classes as Gaussian clusters around means drawn from N(0, I).
 
     Whether in-context learning is transient hangs on `d_feature` and `within_class_sd`: the smaller
@@ -30,11 +36,21 @@ class GaussianFeatures:
         seed: Seed of every draw.
     """
 
-    n_classes: int = 12984
-    n_exemplars: int = 20
-    d_feature: int = 64
-    within_class_sd: float = 0.57
-    seed: int = 0
+    kind: Literal["gaussian"] = field(default="gaussian", kw_only=True, repr=False)
+    n_classes: Count = 12984
+    n_exemplars: Count = 20
+    d_feature: Annotated[Integer, Field(ge=1, le=10**6)] = 64
+    within_class_sd: Annotated[Number, Field(ge=0, le=1000)] = 0.57
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        n_values = self.n_classes * self.n_exemplars * self.d_feature
+        if n_values > _MOST_VALUES:
+            raise ValueError(
+                f"{self.n_classes} classes x {self.n_exemplars} exemplars x {self.d_feature} "
+                f"features are {n_values:.3g} numbers, more than the {_MOST_VALUES:.3g} allowed (8 "
+                "GiB): lower n_classes, n_exemplars or d_feature"
+            )
 
     def load(self) -> FeatureBank:
         """Draws the bank."""

@@ -13,9 +13,9 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import filelock
 import numpy as np
@@ -25,10 +25,12 @@ import torch.nn.functional as F
 import torchvision
 from jaxtyping import Float, Float16
 from PIL import Image
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from coopetition_interp.config_class import Config, Flag, Integer, Text, config_class
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.data.encoders import DEFAULT_ENCODER, FrozenEncoder, load_encoder
 from coopetition_interp.data.feature_bank import FeatureBank
@@ -63,8 +65,8 @@ class Character:
     drawings: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class OmniglotFeatures:
+@config_class
+class OmniglotFeatures(Config):
     """Penultimate-layer features of Omniglot's drawings.
 
     Attributes:
@@ -77,13 +79,14 @@ class OmniglotFeatures:
         cache_dir: Where features are kept; None is `root`/features.
     """
 
-    root: str
-    encoder: str = DEFAULT_ENCODER
-    image_size: int = 224
+    kind: Literal["omniglot"] = field(default="omniglot", kw_only=True, repr=False)
+    root: Text
+    encoder: Text = DEFAULT_ENCODER
+    image_size: Annotated[Integer, Field(ge=1, le=10_000)] = 224
     transforms: TransformChoice = "all"
-    pretrained: bool = True
-    download: bool = False
-    cache_dir: str | None = None
+    pretrained: Flag = True
+    download: Flag = False
+    cache_dir: Text | None = None
 
     def load(self, device: str | None = None, progress: bool = True) -> FeatureBank:
         """Gives the bank, from the cache or by encoding all drawings (see `omniglot_features`)."""
@@ -109,9 +112,6 @@ def omniglot_features(
         EncoderUnavailableError: The encoder's weights cannot be had.
         ValueError: Unknown encoder or transforms, or an image size the encoder cannot read.
     """
-    n_transforms(source.transforms)
-    if source.image_size < 1:
-        raise ValueError(f"image_size must be at least 1 px, got {source.image_size}")
     if source.download:
         download_omniglot(source.root)
     characters = find_characters(source.root)

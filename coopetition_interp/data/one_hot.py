@@ -1,16 +1,18 @@
 """One-hot features: classes as arbitrary, equally distant symbols."""
 
-from dataclasses import dataclass
+from dataclasses import field
+from typing import Literal
 
 import torch
 
+from coopetition_interp.config_class import Config, Count, config_class
 from coopetition_interp.data.feature_bank import FeatureBank
 
 MAX_BYTES = 2**30
 
 
-@dataclass(frozen=True)
-class OneHotFeatures:
+@config_class
+class OneHotFeatures(Config):
     """Each class its own basis vector.
 
     Attributes:
@@ -18,8 +20,9 @@ class OneHotFeatures:
         n_exemplars: Identical exemplars per class.
     """
 
-    n_classes: int
-    n_exemplars: int = 1
+    kind: Literal["one_hot"] = field(default="one_hot", kw_only=True, repr=False)
+    n_classes: Count
+    n_exemplars: Count = 1
 
     def load(self) -> FeatureBank:
         """Builds the bank."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from transformer_lens import HookedTransformerConfig
 
+from coopetition_interp.config_class import (
+    Config,
+    ConfigError,
+    Flag,
+    Integer,
+    Number,
+    Seed,
+    config_class,
+)
 from coopetition_interp.model.exemplar_label_transformer import ExemplarLabelTransformer
 
+MOST_PARAMETERS = 500_000_000
+"""Beyond it, weights, gradients and Adam's moments would take over 8 GB."""
 
-@dataclass(frozen=True)
-class ModelConfig:
+
+@config_class
+class ModelConfig(Config):
     """Shape of an `ExemplarLabelTransformer`, apart from what the data decides.
 
     Attributes:
@@ -26,34 +38,28 @@ class ModelConfig:
         mlps: Whether blocks hold an MLP (4x, tanh-GELU) besides attention.
         layer_norm: Pre-LayerNorm with weights and biases, or none at all.
         init_seed: Seed of the initial weights.
+
+    Raises:
+        ConfigError: If a value is out of range, or two options contradict each other.
     """
 
-    n_layers: int = 2
-    n_heads: int = 8
-    d_head: int = 8
-    d_model: int = 64
+    n_layers: Annotated[Integer, Field(ge=1, le=100)] = 2
+    n_heads: Annotated[Integer, Field(ge=1, le=1000)] = 8
+    d_head: Annotated[Integer, Field(ge=1, le=10_000)] = 8
+    d_model: Annotated[Integer, Field(ge=1, le=100_000)] = 64
     positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
-    position_base: float = 30.0
-    mlps: bool = False
-    layer_norm: bool = True
-    init_seed: int = 5
+    position_base: Annotated[Number, Field(gt=1, le=1e9)] = 30.0
+    mlps: Flag = False
+    layer_norm: Flag = True
+    init_seed: Seed = 5
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "n_heads", "d_head", "d_model"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} must be at least 1; got {getattr(self, name)}")
-        if self.positions not in ("learned", "sinusoidal", "rotary"):
-            raise ValueError(
-                f"model.positions must be learned, sinusoidal or rotary; got {self.positions!r}"
-            )
         if self.positions == "rotary" and self.d_head % 2:
             raise ValueError(
                 f"rotary positions turn pairs of dimensions: d_head must be even, got {self.d_head}"
             )
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model; got {self.d_model}")
-        if self.position_base <= 1:
-            raise ValueError(f"model.position_base must exceed 1; got {self.position_base}")
 
     def hooked_transformer_config(self, n_labels: int, n_pairs: int) -> HookedTransformerConfig:
         """The TransformerLens config of this model for `n_labels` labels and `n_pairs` pairs."""
@@ -80,8 +86,26 @@ class ModelConfig:
             seed=None,
         )
 
+    def count_parameters(self, d_feature: int, n_labels: int, n_pairs: int) -> int:
+        """How many weights the model has, but for biases and LayerNorms."""
+        attention = 4 * self.n_heads * self.d_head
+        mlp = 8 * self.d_model if self.mlps else 0
+        embedded = d_feature + 2 * n_labels + 2 * n_pairs + 1
+        return self.d_model * (self.n_layers * (attention + mlp) + embedded)
+
     def build(self, d_feature: int, n_labels: int, n_pairs: int) -> ExemplarLabelTransformer:
-        """A freshly initialised model on the CPU."""
+        """A freshly initialised model on the CPU.
+
+        Raises:
+            ConfigError: If it would have more than `MOST_PARAMETERS`.
+        """
+        n_parameters = self.count_parameters(d_feature, n_labels, n_pairs)
+        if n_parameters > MOST_PARAMETERS:
+            raise ConfigError(
+                f"a model for {n_labels:,} labels and {d_feature:,} features would have "
+                f"{n_parameters:,} parameters, more than the {MOST_PARAMETERS:,} allowed: lower "
+                "model.d_model, n_heads, d_head or n_layers, or the number of classes"
+            )
         return ExemplarLabelTransformer(
             self.hooked_transformer_config(n_labels, n_pairs),
             d_feature=d_feature,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int64
+from pydantic import Field
 
+from coopetition_interp.config_class import Config, Count, Integer, Text, config_class, shortened
 from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.sequences.sampler import SequenceSampler, labels_of_training_classes
 from coopetition_interp.sequences.sequence_config import SequenceConfig
@@ -18,9 +20,12 @@ from coopetition_interp.sequences.sequences import Sequences
 Part = Literal["train", "held_out"]
 Score = Literal["in_context_accuracy", "accuracy"]
 
+# Words that a table read back from CSV takes for a missing value, a number or a truth value.
+_NO_NAMES = {"na", "nan", "null", "none", "inf", "infinity", "true", "false"}
 
-@dataclass(frozen=True)
-class EvaluatorConfig:
+
+@config_class
+class EvaluatorConfig(Config):
     """One evaluator.
 
     Attributes:
@@ -34,33 +39,24 @@ class EvaluatorConfig:
         score: The metric that stands for this evaluator in a figure.
 
     Raises:
-        ValueError: If a value is out of range.
+        ConfigError: If a value is out of range.
     """
 
-    name: str
+    name: Text
     sequences: SequenceConfig
     classes: Part = "train"
     exemplars: Part = "train"
-    n_sequences: int = 5000
-    n_classes: int | None = 1600
-    n_exemplars: int | None = 5
+    n_sequences: Annotated[Integer, Field(ge=1, le=10**7)] = 5000
+    n_classes: Count | None = 1600
+    n_exemplars: Count | None = 5
     score: Score = "in_context_accuracy"
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("an evaluator needs a name")
-        for field, choices in (("classes", Part), ("exemplars", Part), ("score", Score)):
-            if getattr(self, field) not in get_args(choices):
-                raise ValueError(
-                    f"{field} of evaluator {self.name!r} must be one of "
-                    f"{', '.join(get_args(choices))}; got {getattr(self, field)!r}"
-                )
-        for field in ("n_sequences", "n_classes", "n_exemplars"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"{field} of evaluator {self.name!r} must be at least 1; got {value}"
-                )
+        if not re.fullmatch(r"[A-Za-z][\w .+-]*", self.name) or self.name.lower() in _NO_NAMES:
+            raise ValueError(
+                "an evaluator's name begins with a letter, goes on in letters, digits and _-+. or "
+                f"spaces, and is no word such as nan or true; got {shortened(self.name)}"
+            )
 
 
 def standard_evaluators(
@@ -87,14 +83,14 @@ def standard_evaluators(
     train = EvaluatorConfig(
         "train", own, n_sequences=n_sequences, n_classes=n_classes, n_exemplars=n_exemplars
     )
-    zero_one = replace(own, kind="icl", n_labels_per_class=1)
-    iwl = replace(own, kind="iwl_only")
+    zero_one = own.replace(kind="icl", n_labels_per_class=1)
+    iwl = own.replace(kind="iwl_only")
     return (
         train,
-        replace(train, name="icl", sequences=zero_one),
-        replace(train, name="ciwl", sequences=replace(own, kind="ciwl_only")),
-        replace(train, name="flip", sequences=replace(own, kind="flip")),
-        replace(train, name="iwl", sequences=iwl, score="accuracy"),
+        train.replace(name="icl", sequences=zero_one),
+        train.replace(name="ciwl", sequences=own.replace(kind="ciwl_only")),
+        train.replace(name="flip", sequences=own.replace(kind="flip")),
+        train.replace(name="iwl", sequences=iwl, score="accuracy"),
     )
 
 
@@ -119,8 +115,8 @@ def held_out_evaluators(
         n_classes=n_classes,
         n_exemplars=n_exemplars,
     )
-    any_two = replace(zero_one, kind="icl_only")
-    return icl, replace(icl, name="held_out_icl_only", sequences=any_two)
+    any_two = zero_one.replace(kind="icl_only")
+    return icl, icl.replace(name="held_out_icl_only", sequences=any_two)
 
 
 def induction_evaluators(
@@ -157,13 +153,13 @@ def induction_evaluators(
     train = EvaluatorConfig(
         "train", seen, n_sequences=n_sequences, n_classes=None, n_exemplars=None, score="accuracy"
     )
-    unseen_pairs = replace(seen, label_pairs="held_out")
+    unseen_pairs = seen.replace(label_pairs="held_out")
     evaluators = [train]
     if held_out_exemplars:
-        evaluators.append(replace(train, name="held_out_exemplars", exemplars="held_out"))
+        evaluators.append(train.replace(name="held_out_exemplars", exemplars="held_out"))
     if held_out_classes:
-        evaluators.append(replace(train, name="held_out_classes", classes="held_out"))
-    evaluators.append(replace(train, name="held_out_label_pairs", sequences=unseen_pairs))
+        evaluators.append(train.replace(name="held_out_classes", classes="held_out"))
+    evaluators.append(train.replace(name="held_out_label_pairs", sequences=unseen_pairs))
     return tuple(evaluators)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from coopetition_interp.config_class import Config, Count, Integer, Number, Seed, config_class
 
 SequenceKind = Literal["bursty", "matched", "icl_only", "ciwl_only", "iwl_only", "icl", "flip"]
 LabelPairs = Literal["all", "train", "held_out"]
@@ -55,8 +59,8 @@ RULES_OF_KIND: dict[str, KindRules] = {
 }
 
 
-@dataclass(frozen=True)
-class SequenceConfig:
+@config_class
+class SequenceConfig(Config):
     """A distribution over exemplar-label sequences (paper section 2.2, thesis section 2.2.1).
 
     Attributes:
@@ -88,31 +92,24 @@ class SequenceConfig:
         n_classes: Use only the first so many classes; None uses all.
 
     Raises:
-        ValueError: If a value is out of range, or two options contradict each other.
+        ConfigError: If a value is out of range, or two options contradict each other.
     """
 
     kind: SequenceKind = "bursty"
-    n_pairs: int = 2
-    p_bursty: float = 1.0
-    burst_size: int | None = None
-    zipf_exponent: float = 0.0
-    n_labels_per_class: int = 1
-    n_sequence_labels: int | None = None
+    n_pairs: Annotated[Integer, Field(ge=1, le=1000)] = 2
+    p_bursty: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    burst_size: Annotated[Integer, Field(ge=1, le=1000)] | None = None
+    zipf_exponent: Annotated[Number, Field(ge=0, le=20)] = 0.0
+    n_labels_per_class: Annotated[Integer, Field(ge=1, le=1000)] = 1
+    n_sequence_labels: Annotated[Integer, Field(ge=2, le=10**9)] | None = None
     label_pairs: LabelPairs = "all"
-    label_pair_train_fraction: float = 0.8
-    label_pair_seed: int = 0
-    input_noise_sd: float = 0.0
-    n_exemplars: int | None = None
-    n_classes: int | None = None
+    label_pair_train_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.8
+    label_pair_seed: Seed = 0
+    input_noise_sd: Annotated[Number, Field(ge=0, le=1000)] = 0.0
+    n_exemplars: Count | None = None
+    n_classes: Annotated[Integer, Field(ge=2, le=10**9)] | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("kind", SequenceKind), ("label_pairs", LabelPairs)):
-            if getattr(self, name) not in get_args(choices):
-                known = ", ".join(get_args(choices))
-                raise ValueError(
-                    f"sequences.{name} must be one of {known}; got {getattr(self, name)!r}"
-                )
-        self._check_ranges()
         self._check_burst()
         self._check_labels()
         if self.n_classes is not None and self.n_classes < self.n_distinct_classes:
@@ -166,30 +163,6 @@ class SequenceConfig:
         if self.rules.labels is LabelRule.ZERO_ONE:
             return 2
         return n_classes * self.n_labels_per_class
-
-    def _check_ranges(self) -> None:
-        for name, least, most in (
-            ("n_pairs", 1, None),
-            ("p_bursty", 0, 1),
-            ("burst_size", 1, None),
-            ("zipf_exponent", 0, 20),
-            ("n_labels_per_class", 1, None),
-            ("n_sequence_labels", 2, None),
-            ("label_pair_seed", 0, None),
-            ("input_noise_sd", 0, None),
-            ("n_exemplars", 1, None),
-            ("n_classes", 2, None),
-        ):
-            value = getattr(self, name)
-            high = float("inf") if most is None else most
-            if value is not None and not (least <= value <= high and value < float("inf")):
-                limits = f"at least {least}" if most is None else f"from {least} to {most}"
-                raise ValueError(f"sequences.{name} must be {limits}; got {value}")
-        if not 0 < self.label_pair_train_fraction < 1:
-            raise ValueError(
-                "sequences.label_pair_train_fraction must lie between 0 and 1; got "
-                f"{self.label_pair_train_fraction}"
-            )
 
     def _check_burst(self) -> None:
         if self.p_bursty < 1 and not self.rules.may_be_non_bursty:

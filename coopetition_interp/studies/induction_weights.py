@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -74,7 +73,7 @@ def training_sequences(run: Run, n_sequences: int) -> Sequences:
     made = make_evaluation_sequences(
         run.bank,
         run.split,
-        [replace(train, n_sequences=n_sequences)],
+        [train.replace(n_sequences=n_sequences)],
         seed=run.config.evaluation_seed,
         n_labels=run.resolved["n_labels"],
     )

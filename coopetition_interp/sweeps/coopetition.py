@@ -27,7 +27,6 @@ Names, in the order they are run (a moment is in sequences seen):
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -391,7 +390,7 @@ def _resized(config: RunConfig, n_classes: int, n_exemplars: int) -> RunConfig:
     """Fewer classes or exemplars; 1600 classes are those of 1600 characters, unrotated."""
     features = config.features
     if n_classes <= 1_600 and isinstance(features, FeatureFile | OmniglotFeatures):
-        features = dataclasses.replace(features, transforms="unrotated")
+        features = features.replace(transforms="unrotated")
     smaller = config.classes.n_train is not None and config.classes.n_train < n_classes
     classes = {"n_train_exemplars": n_exemplars} | ({} if smaller else {"n_train": n_classes})
     return config.replace(features=features, classes=classes)

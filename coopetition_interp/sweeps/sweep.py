@@ -27,8 +27,8 @@ from coopetition_interp.training import (
     resume,
     train,
 )
+from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.run_directory import RunDirectory
-from coopetition_interp.training.typed_fields import dotted_fields
 
 SECONDS_BETWEEN_LOOKS = 0.5
 

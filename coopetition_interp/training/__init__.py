@@ -1,5 +1,6 @@
 """Training with clamps: configs, presets, the loop, and runs read back."""
 
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.training.presets import PRESETS, preset
 from coopetition_interp.training.run import Run, load_run, load_weights
 from coopetition_interp.training.run_config import ClassesConfig, RunConfig
@@ -7,7 +8,6 @@ from coopetition_interp.training.run_directory import RunError
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 from coopetition_interp.training.train import NonFiniteLossError, resume, train
 from coopetition_interp.training.training_step import TrainingStep
-from coopetition_interp.training.typed_fields import ConfigError
 
 __all__ = [
     "PRESETS",

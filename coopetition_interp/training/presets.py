@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from coopetition_interp.config_class import ConfigError, shortened
 from coopetition_interp.data import FeatureFile, GaussianFeatures, OmniglotFeatures
 from coopetition_interp.model import ModelConfig
 from coopetition_interp.sequences import (
@@ -14,7 +15,6 @@ from coopetition_interp.sequences import (
 )
 from coopetition_interp.training.run_config import ClassesConfig, RunConfig
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
-from coopetition_interp.training.typed_fields import ConfigError
 
 
 def tiny() -> RunConfig:
@@ -103,5 +103,5 @@ def preset(name: str) -> RunConfig:
         ConfigError: If there is none.
     """
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
+        raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(PRESETS)}")
     return PRESETS[name]()

@@ -1,29 +1,47 @@
-"""What a run is: one frozen dataclass, from which the saved config and the command line follow."""
+"""What a run is: one frozen config, which is saved with it and which the command line changes."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import field
+from typing import Annotated, Any, Literal
 
-from coopetition_interp.data import (
-    FeatureBank,
-    FeatureSource,
-    FeatureSplit,
-    GaussianFeatures,
-    feature_source_from_dict,
-    feature_source_to_dict,
+from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic_core import PydanticSerializationError
+
+from coopetition_interp.config_class import (
+    Config,
+    Count,
+    Integer,
+    Seed,
+    Text,
+    config_class,
 )
+from coopetition_interp.data import FeatureBank, FeatureSource, FeatureSplit, GaussianFeatures
 from coopetition_interp.interventions import Clamp, clamp_from_dict, clamp_to_dict
 from coopetition_interp.model import ModelConfig
 from coopetition_interp.sequences import EvaluatorConfig, SequenceConfig, standard_evaluators
+from coopetition_interp.training.overrides import override
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
-from coopetition_interp.training.typed_fields import ConfigError, from_plain, override, to_plain
+
+MOST_ACTIVATIONS = 2**31
+"""Activations of a training step beyond which it would take over 8 GiB."""
 
 
-@dataclass(frozen=True)
-class ClassesConfig:
+def _clamp(value: Any) -> Clamp:
+    if isinstance(value, Clamp):
+        return value
+    try:
+        return clamp_from_dict(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+SavedClamp = Annotated[Clamp, PlainValidator(_clamp), PlainSerializer(clamp_to_dict)]
+
+
+@config_class
+class ClassesConfig(Config):
     """Which classes and exemplars of the bank are trained on; the others are held out.
 
     Attributes:
@@ -34,10 +52,10 @@ class ClassesConfig:
         shuffle_seed: Seed of the order in which groups are taken; null for the bank's order.
     """
 
-    n_train: int | None = None
-    n_train_exemplars: int | None = None
-    n_held_out: int | None = None
-    shuffle_seed: int | None = None
+    n_train: Count | None = None
+    n_train_exemplars: Count | None = None
+    n_held_out: Annotated[Integer, Field(ge=0, le=10**9)] | None = None
+    shuffle_seed: Seed | None = None
 
     def split(self, bank: FeatureBank) -> FeatureSplit:
         """The training and held-out classes and exemplars of a bank.
@@ -53,8 +71,8 @@ class ClassesConfig:
         )
 
 
-@dataclass(frozen=True)
-class RunConfig:
+@config_class
+class RunConfig(Config):
     """Everything that decides a run's weights, and when they are looked at.
 
     Lengths and moments are in sequences seen: optimizer steps x `batch_size`.
@@ -82,73 +100,49 @@ class RunConfig:
         compile: Compile the training step; "auto" does so for runs of over 3000 steps.
     """
 
-    name: str = "custom"
+    name: Text = "custom"
     features: FeatureSource = field(default_factory=GaussianFeatures)
     classes: ClassesConfig = field(default_factory=ClassesConfig)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    clamps: tuple[Clamp, ...] = ()
-    start_from: str | None = None
-    n_sequences: int = 1_000_000
-    batch_size: int = 32
-    data_seed: int = 2
+    clamps: tuple[SavedClamp, ...] = ()
+    start_from: Text | None = None
+    n_sequences: Annotated[Integer, Field(ge=1, le=10**12)] = 1_000_000
+    batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 32
+    data_seed: Seed = 2
     evaluators: tuple[EvaluatorConfig, ...] = field(default_factory=standard_evaluators)
-    evaluation_seed: int = 0
+    evaluation_seed: Seed = 0
     evaluate_at: Schedule = field(default_factory=lambda: Schedule(every=50_000))
     checkpoint_at: Schedule = field(default_factory=lambda: Schedule(every=50_000))
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    n_threads: int = 0
+    n_threads: Annotated[Integer, Field(ge=0, le=1024)] = 0
     compile: Literal["auto", "yes", "no"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("n_sequences", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}")
         if self.n_sequences < self.batch_size:
-            raise ConfigError(
+            raise ValueError(
                 f"n_sequences ({self.n_sequences}) is less than one batch ({self.batch_size})"
             )
-        if self.n_threads < 0:
-            raise ConfigError(f"n_threads cannot be negative; got {self.n_threads}")
-        for name in ("data_seed", "evaluation_seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative; got {getattr(self, name)}")
-        names = [evaluator.name for evaluator in self.evaluators]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"evaluators need different names; got {', '.join(names)}")
+        self._check_evaluators()
+        self._check_optimizer()
+        self._check_size()
 
     @property
     def n_steps(self) -> int:
         """Optimizer steps of the whole run; a last part-batch is left out."""
         return self.n_sequences // self.batch_size
 
-    def replace(self, **changes: Any) -> RunConfig:
-        """A copy with these fields changed, a nested one given as a dictionary of its changes."""
-        nested = {
-            name: dataclasses.replace(getattr(self, name), **change)
-            if isinstance(change, Mapping)
-            else change
-            for name, change in changes.items()
-        }
-        return dataclasses.replace(self, **nested)
-
     def to_dict(self) -> dict[str, Any]:
-        """The config in JSON's types."""
-        return to_plain(
-            self,
-            {**dict.fromkeys(_source_types(), feature_source_to_dict), Clamp: clamp_to_dict},
-        )
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
-        """The config that `to_dict` wrote; fields left out take their defaults.
+        """The config in JSON's types.
 
         Raises:
-            ConfigError: Unknown or missing field, or a value it cannot have.
+            ValueError: A clamp holds a model in memory, which JSON cannot.
         """
-        decoders = {FeatureSource: feature_source_from_dict, Clamp: clamp_from_dict}
-        return from_plain(cls, data, decoders)
+        try:
+            return super().to_dict()
+        except PydanticSerializationError as error:
+            raise ValueError(str(error)) from error
 
     def with_overrides(self, assignments: Iterable[str]) -> RunConfig:
         """A copy with `dotted.field=value` assignments applied, values in JSON or plain text.
@@ -158,8 +152,41 @@ class RunConfig:
         """
         return RunConfig.from_dict(override(self.to_dict(), assignments))
 
+    def _check_evaluators(self) -> None:
+        names = [evaluator.name for evaluator in self.evaluators]
+        if len(set(names)) < len(names):
+            raise ValueError(f"evaluators need different names; got {', '.join(names)}")
+        for evaluator in self.evaluators:
+            if evaluator.sequences.n_pairs > self.sequences.n_pairs:
+                raise ValueError(
+                    f"evaluator {evaluator.name!r} has sequences of {evaluator.sequences.n_pairs} "
+                    f"pairs, but the model's context holds the {self.sequences.n_pairs} of "
+                    "training: lower its n_pairs or raise sequences.n_pairs"
+                )
 
-def _source_types() -> tuple[type, ...]:
-    from coopetition_interp.data.sources import FEATURE_SOURCES
+    def _check_optimizer(self) -> None:
+        optimizer = self.optimizer
+        if optimizer.warmup_steps > self.n_steps:
+            raise ValueError(
+                f"optimizer.warmup_steps ({optimizer.warmup_steps}) is more than the run's "
+                f"{self.n_steps} steps (n_sequences / batch_size): shorten the warm-up or lengthen "
+                "the run"
+            )
+        if optimizer.l2 > 0 and set(optimizer.l2_on) == {"mlp"} and not self.model.mlps:
+            raise ValueError(
+                "optimizer.l2_on names the MLPs alone, but model.mlps is false: there is nothing "
+                "to penalise"
+            )
 
-    return tuple(FEATURE_SOURCES.values())
+    def _check_size(self) -> None:
+        """Refuses a training step that no machine's memory would hold."""
+        model, n_tokens = self.model, 2 * self.sequences.n_pairs + 1
+        of_a_token = 4 * model.d_model * (3 if model.mlps else 1)
+        of_a_token += model.n_heads * (4 * model.d_head + 2 * n_tokens)
+        n_activations = self.batch_size * n_tokens * model.n_layers * of_a_token
+        if n_activations > MOST_ACTIVATIONS:
+            raise ValueError(
+                f"a step of {self.batch_size} sequences with {n_tokens} tokens would hold about "
+                f"{n_activations:.2g} activations, more than the {MOST_ACTIVATIONS:.2g} allowed (8 "
+                "GiB): lower batch_size, sequences.n_pairs or the model's size"
+            )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
+
+from coopetition_interp.config_class import Config, Integer, Number, SequenceCount, config_class
 
 
-@dataclass(frozen=True)
-class Schedule:
+@config_class
+class Schedule(Config):
     """Moments of a run, in sequences seen (steps x batch size). The options add up.
 
     Each moment is rounded up to a whole step. The start (0) and the end always belong to it.
@@ -22,19 +24,10 @@ class Schedule:
         at: An explicit list.
     """
 
-    every: int = 0
-    log_spaced: int = 0
-    log_from: int = 1000
-    at: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("every", "log_spaced"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} cannot be negative; got {getattr(self, name)}")
-        if self.log_from < 1:
-            raise ValueError(f"log_from must be at least 1; got {self.log_from}")
-        if any(moment < 0 for moment in self.at):
-            raise ValueError(f"at holds numbers of sequences seen, not negative; got {self.at}")
+    every: SequenceCount = 0
+    log_spaced: Annotated[Integer, Field(ge=0, le=10**6)] = 0
+    log_from: Annotated[Integer, Field(ge=1, le=10**12)] = 1000
+    at: tuple[SequenceCount, ...] = ()
 
     def steps(self, n_steps: int, batch_size: int) -> set[int]:
         """The steps (numbers of optimizer steps done) at which something is due.
@@ -53,8 +46,8 @@ class Schedule:
         return steps | {0, n_steps}
 
 
-@dataclass(frozen=True)
-class OptimizerConfig:
+@config_class
+class OptimizerConfig(Config):
     """Adam and its learning rate (paper section 2.1; schedules and L2: thesis chapter 3).
 
     Attributes:
@@ -69,34 +62,26 @@ class OptimizerConfig:
         l2_on: Which parameters that sum runs over.
     """
 
-    learning_rate: float = 1e-5
+    learning_rate: Annotated[Number, Field(ge=1e-12, le=10)] = 1e-5
     schedule: Literal["constant", "inverse_sqrt", "cosine"] = "constant"
-    warmup_steps: int = 0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    l2: float = 0.0
+    warmup_steps: Annotated[Integer, Field(ge=0, le=10**9)] = 0
+    beta1: Annotated[Number, Field(ge=0, le=0.999999)] = 0.9
+    beta2: Annotated[Number, Field(ge=0, le=0.999999)] = 0.999
+    eps: Annotated[Number, Field(ge=1e-20, le=1)] = 1e-8
+    l2: Annotated[Number, Field(ge=0, le=1000)] = 0.0
     l2_on: tuple[Literal["all", "mlp", "attention", "embedding"], ...] = ("all",)
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"optimizer.learning_rate must be positive; got {self.learning_rate}")
-        if self.schedule not in ("constant", "inverse_sqrt", "cosine"):
-            raise ValueError(
-                f"optimizer.schedule must be constant, inverse_sqrt or cosine; got {self.schedule}"
-            )
-        if self.warmup_steps < 0:
-            raise ValueError(f"optimizer.warmup_steps cannot be negative; got {self.warmup_steps}")
         if self.schedule == "inverse_sqrt" and self.warmup_steps == 0:
             raise ValueError(
-                "optimizer.schedule inverse_sqrt decays from the end of a warm-up: set "
-                "optimizer.warmup_steps (4000 in the transience work)"
+                "schedule inverse_sqrt decays from the end of a warm-up: set warmup_steps (4000 in "
+                "the transience work)"
             )
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"optimizer.{name} must lie in [0, 1); got {getattr(self, name)}")
-        if self.l2 < 0:
-            raise ValueError(f"optimizer.l2 cannot be negative; got {self.l2}")
+        if self.l2 > 0 and not self.l2_on:
+            raise ValueError(
+                f"l2 = {self.l2} with an empty l2_on penalises nothing: name parameters in l2_on, "
+                "or leave l2 at 0"
+            )
 
     def learning_rate_at(self, step: int, n_steps: int) -> float:
         """Learning rate of the step with this index (0 for the first) out of `n_steps`."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.data import FeatureBank, FeatureSplit
 from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interventions import BoundClamps, bind
@@ -22,7 +23,7 @@ from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.run import Run, load_run, load_weights
-from coopetition_interp.training.run_config import ConfigError, RunConfig
+from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.training_step import TrainingStep
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log

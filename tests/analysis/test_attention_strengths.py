@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,7 +60,7 @@ def test_a_head_without_queries_is_uniform():
 
 
 def test_a_previous_token_head_built_from_weights_has_strength_one():
-    config = dataclasses.replace(SMALL, d_head=6, layer_norm=False)
+    config = SMALL.replace(d_head=6, layer_norm=False)
     model, sequences = small_model(config), small_sequences(5)
     with torch.no_grad():
         model.exemplar_embed.W.zero_()

@@ -1,6 +1,5 @@
 """Swapped halves equal grafts, a mixture of weights made by hand, and the run itself."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +30,8 @@ def sequences():
 def untrained_run(path, n_pairs=2, **changes):
     """A run of three checkpoints that are models with different random weights."""
     tiny = preset("tiny")
-    config = dataclasses.replace(SMALL, **changes)
-    sequences = dataclasses.replace(tiny.sequences, n_pairs=n_pairs)
+    config = SMALL.replace(**changes)
+    sequences = tiny.sequences.replace(n_pairs=n_pairs)
     with RunDirectory(path) as directory:
         directory.write_config(
             tiny.replace(model=config, sequences=sequences),

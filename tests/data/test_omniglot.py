@@ -248,7 +248,7 @@ def test_missing_and_broken_drawings_are_refused(omniglot):
     ("options", "message"),
     [
         ({"encoder": "resnet19"}, "unknown encoder"),
-        ({"image_size": 0}, "image_size must be at least 1"),
+        ({"image_size": 0}, "image_size must be an integer from 1 to 10,000"),
     ],
 )
 def test_impossible_options_are_refused(omniglot, options, message):

@@ -11,9 +11,8 @@ from coopetition_interp.data import (
     OmniglotFeatures,
     OneHotFeatures,
     build_bank,
-    feature_source_from_dict,
-    feature_source_to_dict,
 )
+from coopetition_interp.training import ConfigError, RunConfig
 
 SOURCES = [
     GaussianFeatures(n_classes=12, within_class_sd=0.25),
@@ -23,19 +22,26 @@ SOURCES = [
 ]
 
 
+def read(description):
+    return RunConfig.from_dict({"features": description}).features
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_survives_json(source):
-    description = json.loads(json.dumps(feature_source_to_dict(source)))
-    assert feature_source_from_dict(description) == source
+    description = json.loads(json.dumps(RunConfig(features=source).to_dict()["features"]))
+    assert next(iter(description)) == "kind"
+    assert read(description) == source
 
 
 def test_left_out_fields_take_their_defaults():
-    assert feature_source_from_dict({"kind": "gaussian", "seed": 3}) == GaussianFeatures(seed=3)
+    assert read({"kind": "gaussian", "seed": 3}) == GaussianFeatures(seed=3)
 
 
-def test_a_whole_number_becomes_a_float():
-    source = feature_source_from_dict({"kind": "gaussian", "within_class_sd": 0})
+def test_numbers_may_be_written_either_way():
+    source = read({"kind": "gaussian", "within_class_sd": 0, "n_classes": 1e3})
+    assert source == GaussianFeatures(within_class_sd=0.0, n_classes=1000)
     assert type(source.within_class_sd) is float
+    assert type(source.n_classes) is int
 
 
 def test_building_loads_the_bank():
@@ -46,20 +52,22 @@ def test_building_loads_the_bank():
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"kind": "laplace"}, "unknown kind of features 'laplace': choose one of gaussian"),
-        ({}, "unknown kind of features None"),
-        ({"kind": "gaussian", "sd": 1.0}, "no field 'sd': choose from n_classes"),
-        ({"kind": "feature_file"}, "need the field 'path'"),
-        (
-            {"kind": "gaussian", "n_classes": "12"},
-            "'n_classes' of gaussian features cannot be '12'",
-        ),
-        ({"kind": "gaussian", "n_classes": True}, "cannot be True"),
-        ({"kind": "gaussian", "seed": 0.5}, "cannot be 0.5"),
-        ({"kind": "feature_file", "path": "a", "transforms": "some"}, "cannot be 'some'"),
-        ({"kind": "feature_file", "path": "a", "dataset": 3}, "cannot be 3"),
+        ({"kind": "laplace"}, "features.kind must be 'gaussian' or 'one_hot'"),
+        ({}, "features.kind is missing"),
+        (3, "features must be a group of fields; got 3"),
+        ({"kind": "gaussian", "sd": 1.0}, "features.sd: choose from kind, n_classes"),
+        ({"kind": "feature_file"}, "features.path is missing"),
+        ({"kind": "feature_file", "path": ""}, "features.path must be text of 1"),
+        ({"kind": "gaussian", "n_classes": "12"}, "features.n_classes must be .*; got '12'"),
+        ({"kind": "gaussian", "n_classes": True}, "got True"),
+        ({"kind": "gaussian", "n_classes": 1e9}, "lower n_classes, n_exemplars or d_feature"),
+        ({"kind": "gaussian", "within_class_sd": 1e200}, r"from 0 to 1,000; got 1e\+200"),
+        ({"kind": "gaussian", "seed": 0.5}, "features.seed must be an integer .* got 0.5"),
+        ({"kind": "feature_file", "path": "a", "transforms": "some"}, "'all' or 'unrotated'"),
+        ({"kind": "feature_file", "path": "a", "dataset": 3}, "features.dataset must be text"),
     ],
 )
 def test_bad_descriptions_are_refused(description, message):
-    with pytest.raises(ValueError, match=message):
-        feature_source_from_dict(description)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(description)
+    assert len(str(caught.value).splitlines()) == 1

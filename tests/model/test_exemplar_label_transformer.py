@@ -171,11 +171,11 @@ def test_configs_that_cannot_be():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_heads": 0}, "n_heads must be at least 1"),
-        ({"positions": "alibi"}, "learned, sinusoidal or rotary"),
+        ({"n_heads": 0}, "n_heads must be an integer from 1 to 1,000"),
+        ({"positions": "alibi"}, "positions must be 'learned' or 'sinusoidal' or 'rotary'"),
         ({"positions": "rotary", "d_head": 3}, "even"),
         ({"positions": "sinusoidal", "d_model": 7}, "even"),
-        ({"position_base": 1.0}, "must exceed 1"),
+        ({"position_base": 1.0}, "position_base must be a number above 1"),
     ],
 )
 def test_model_configs_that_cannot_be(changes, message):

@@ -1,5 +1,3 @@
-import dataclasses
-
 import jaxtyping
 import pytest
 import torch
@@ -109,7 +107,7 @@ def test_an_evaluator_hangs_on_its_name_and_the_seed_alone():
     assert torch.equal(together["flip"].exemplars, alone["flip"].exemplars)
     assert torch.equal(together["flip"].labels, alone["flip"].labels)
     assert not torch.equal(together["flip"].labels, made(evaluators, seed=1)["flip"].labels)
-    renamed = dataclasses.replace(evaluators[3], name="flip again")
+    renamed = evaluators[3].replace(name="flip again")
     assert not torch.equal(together["flip"].labels, made([renamed])["flip again"].labels)
 
 
@@ -138,10 +136,19 @@ def test_missing_held_out_exemplars_are_refused():
 
 
 @pytest.mark.parametrize(
-    "options", [{"classes": "test"}, {"exemplars": "x"}, {"score": "loss"}, {"n_sequences": 0}]
+    "options",
+    [
+        {"classes": "test"},
+        {"exemplars": "x"},
+        {"score": "loss"},
+        {"n_sequences": 0},
+        {"name": "nan"},
+        {"name": "1"},
+        {"name": "a\nb"},
+    ],
 )
 def test_bad_values_are_refused_by_name(options, monkeypatch):
     # What a user without run-time type checks sees.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=next(iter(options))):
-        EvaluatorConfig("a", SequenceConfig(), **options)
+        EvaluatorConfig(**{"name": "a", "sequences": SequenceConfig(), **options})

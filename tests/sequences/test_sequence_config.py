@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import jaxtyping
@@ -68,4 +67,4 @@ def test_bursts_have_the_published_sizes_by_default(kind, n_pairs, n_burst, n_fi
 
 def test_a_config_survives_json():
     config = SequenceConfig(kind="icl_only", n_sequence_labels=5, label_pairs="train")
-    assert SequenceConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert SequenceConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -69,7 +69,7 @@ def test_given_features_replace_those_of_every_run():
     for planned in coopetition_plan("laptop", features):
         if isinstance(planned.config, RunConfig):
             unrotated = "1600x" in planned.name
-            expected = dataclasses.replace(features, transforms="unrotated")
+            expected = features.replace(transforms="unrotated")
             assert planned.config.features == (expected if unrotated else features)
 
 
@@ -141,9 +141,9 @@ def test_runs_that_differ_from_main_in_one_thing(paper, name, fields):
 @pytest.mark.parametrize("exemplars", [20, 5])
 def test_1600_classes_are_unrotated_characters(paper, group, exemplars):
     main, config = paper["main"].config, paper[f"{group}/1600x{exemplars}"].config
-    assert config.features == dataclasses.replace(main.features, transforms="unrotated")
+    assert config.features == main.features.replace(transforms="unrotated")
     assert (config.classes.n_train, config.classes.n_train_exemplars) == (1_600, exemplars)
-    assert config.model == dataclasses.replace(main.model, mlps=group == "mlps")
+    assert config.model == main.model.replace(mlps=group == "mlps")
 
 
 def test_twelve_layers(paper):
@@ -156,7 +156,7 @@ def test_twelve_layers(paper):
     assert (model.n_layers, model.mlps) == (12, True)
     assert (model.positions, model.position_base) == ("sinusoidal", 30.0)
     assert changed_fields(matched, deep) == {"sequences"}
-    assert matched.sequences == dataclasses.replace(deep.sequences, kind="matched")
+    assert matched.sequences == deep.sequences.replace(kind="matched")
 
 
 def run_with_checkpoints(config, path):

@@ -49,15 +49,18 @@ def test_overrides_reach_nested_fields():
     [
         ("n_seqs=5", "unknown field n_seqs: choose from name, features"),
         ("optimizer.lr=1", "unknown field optimizer.lr: choose from learning_rate"),
-        ("model.n_layers=two", "model.n_layers must be an integer; got 'two'"),
+        ("model.n_layers=two", "model.n_layers must be an integer from 1 to 100; got 'two'"),
         ("model.positions=alibi", "model.positions must be 'learned' or"),
         ("n_sequences=10", "less than one batch"),
         ("batch_size.x=1", "batch_size is a single value"),
         ("n_sequences", "an override reads field=value"),
         ("sequences.kind=bursts", "sequences"),
-        ("features.kind=imagenet", "unknown kind of features"),
+        (
+            "features.kind=imagenet",
+            "features.kind must be 'gaussian' or 'one_hot' or 'feature_file'",
+        ),
         ("model.n_heads=true", "model.n_heads must be an integer"),
-        ("n_sequences=1.5", "n_sequences must be an integer"),
+        ("n_sequences=1.5", "n_sequences must be an integer from 1 to 1e\\+12; got 1.5"),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(assignment, message):
