@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from torch import Tensor
 
 from coopetition_interp.analysis.landmarks import landmarks
+from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.regular_file import UnreadableFileError, read_regular
 from coopetition_interp.training import Run, RunError, load_run
 from coopetition_interp.training.run_directory import RunDirectory
+
+COPIED = ("metrics.csv", "environment.json", "resolved.json", "status.json", "config.json")
+"""Small files of a run; the config last, for a directory with a config is a whole copy."""
 
 
 def landmark_checkpoints(run: Run) -> list[int]:
@@ -36,6 +40,7 @@ def thin_run(
         RunError: `out` holds a run, or a moment has no checkpoint.
     """
     kept = landmark_checkpoints(run) if moments is None else list(moments)
+    files = {name: _content(run.path / name) for name in COPIED}
     with RunDirectory(out) as copy:
         copy.require_new()
         for seen in kept:
@@ -43,10 +48,17 @@ def thin_run(
             if half_precision:
                 weights = {name: weight.half() for name, weight in weights.items()}
             copy.write_tensors(copy.checkpoint_path(seen), weights, {"sequences_seen": str(seen)})
-        for name in ("metrics.csv", "environment.json", "resolved.json", "status.json"):
-            if not (run.path / name).exists():
-                raise RunError(f"{run.path} has no {name}: it has not finished")
-            shutil.copyfile(run.path / name, copy.path / name)
-        shutil.copyfile(run.path / "config.json", copy.config_path)
+        for name, content in files.items():
+            with atomic_file(copy.path / name) as file:
+                file.write_bytes(content)
     (Path(out) / "in_use.lock").unlink(missing_ok=True)
     return load_run(out)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent} has no {path.name}: it has not finished") from error
+    except UnreadableFileError as error:
+        raise RunError(str(error)) from error

@@ -12,6 +12,7 @@ import pandas as pd
 
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.regular_file import read_json_object
 from coopetition_interp.studies.contents import INDUCTION_HEADS, StudyContents
 from coopetition_interp.studies.study import MissingRunsError, Study, StudyError, write_table
 from coopetition_interp.training import Run
@@ -92,7 +93,7 @@ def _described(run: Run, study: Path) -> dict[str, Any]:
 
 def _portable(run: Run, study: Path) -> dict[str, Any]:
     """A run's config without any path of the machine it ran on."""
-    config: dict[str, Any] = json.loads(RunDirectory(run.path).config_path.read_text("utf-8"))
+    config = read_json_object(RunDirectory(run.path).config_path)
     features = config["features"]
     for field in ("path", "root"):
         if features.get(field):

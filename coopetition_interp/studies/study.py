@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.sweeps.sweep import state_of
+from coopetition_interp.data.regular_file import (
+    UnreadableFileError,
+    read_csv_table,
+    read_json_object,
+)
+from coopetition_interp.sweeps.run_state import look_at
 from coopetition_interp.training import Run, RunConfig, load_run
+from coopetition_interp.training.run_records import first_problem
 
 SIGNIFICANT_DIGITS = 6
 """Digits that stored tables and metrics keep."""
@@ -31,14 +38,40 @@ class MissingRunsError(StudyError):
         names: The runs.
         needed_for: What needs them.
         command: What makes them.
+        problem: What is wrong with one of them that is there but cannot be read.
     """
 
-    def __init__(self, path: Path, names: Iterable[str], needed_for: str, command: str):
+    def __init__(
+        self, path: Path, names: Iterable[str], needed_for: str, command: str, problem: str = ""
+    ):
         self.names = list(names)
         super().__init__(
             f"{needed_for} needs runs that are not finished in {path}: {', '.join(self.names)}. "
-            f"Make them by `{command}`"
+            + (f"{problem}. " if problem else "")
+            + f"Make them by `{command}`"
         )
+
+
+def _inside(name: str) -> str:
+    """A run's name, which is also its place in the study, if it leads nowhere else."""
+    if any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
+        raise ValueError("should be a path inside the study")
+    if "\\" in name or Path(name).drive:
+        raise ValueError("should be a path inside the study, with forward slashes")
+    return name
+
+
+@with_config(ConfigDict(strict=True))
+class _PackedRun(TypedDict):
+    config: dict[str, Any]
+
+
+@with_config(ConfigDict(strict=True))
+class _Index(TypedDict):
+    runs: dict[Annotated[str, AfterValidator(_inside)], _PackedRun]
+
+
+_INDEX = TypeAdapter(_Index)
 
 
 @dataclass(frozen=True)
@@ -99,7 +132,7 @@ class Study:
         """
         missing = self.missing(names)
         if missing:
-            raise MissingRunsError(self.path, missing, needed_for, self._command)
+            raise self._missing_runs(missing, needed_for)
 
     def run(self, name: str) -> Run:
         """A finished run with its weights; a packed study has those of some runs only.
@@ -109,9 +142,7 @@ class Study:
         """
         path = self._run_path(name)
         if not _finished(path):
-            raise MissingRunsError(
-                self.path, [name], f"reading the weights of {name}", self._command
-            )
+            raise self._missing_runs([name], f"reading the weights of {name}")
         return load_run(path)
 
     def config(self, name: str) -> RunConfig:
@@ -123,7 +154,12 @@ class Study:
         if not self.packed:
             return self.run(name).config
         self.require([name], f"reading the config of {name}")
-        return RunConfig.from_dict(self._index[name]["config"])
+        try:
+            return RunConfig.from_dict(self._index[name]["config"])
+        except ValueError as error:
+            raise StudyError(
+                f"{self._index_path} is damaged (runs.{name}.config: {error})"
+            ) from error
 
     def metrics(self, name: str) -> pd.DataFrame:
         """A finished run's metrics, a row per moment and evaluator.
@@ -135,6 +171,11 @@ class Study:
             return self.run(name).metrics
         self.require([name], f"reading the metrics of {name}")
         of_run = self._all_metrics[self._all_metrics["run"] == name]
+        if len(of_run) == 0:
+            raise StudyError(
+                f"{self._metrics_path} has no rows of {name}, which is in {self._index_path}: pack "
+                "the study again"
+            )
         return of_run.drop(columns="run").reset_index(drop=True)
 
     def table(self, table: StudyTable) -> pd.DataFrame:
@@ -160,7 +201,9 @@ class Study:
             made = file.stat().st_mtime_ns if file.is_file() else 0
             if made <= max(self._status_path(n).stat().st_mtime_ns for n in names):
                 write_table(table.compute(self), file)
-        return pd.read_csv(file)
+        return self._read_table(
+            file, (), "remove it" if not self.packed else "pack the study again"
+        )
 
     def table_path(self, table: StudyTable) -> Path:
         """Where a table is kept."""
@@ -171,7 +214,25 @@ class Study:
         return (self.path / "config.json").is_file()
 
     def _run_path(self, name: str) -> Path:
-        return self.path if self._is_single_run and name == "main" else self.path / name
+        if self._is_single_run and name == "main":
+            return self.path
+        path = self.path / name
+        if self.packed and not path.resolve().is_relative_to(self.path.resolve()):
+            raise StudyError(f"{path} leads out of the study: a packed study holds its own runs")
+        return path
+
+    def _missing_runs(self, names: list[str], needed_for: str) -> MissingRunsError:
+        states = [] if self.packed else [look_at(self._run_path(name)) for name in names]
+        problem = next((state.message for state in states if state.state == "damaged"), "")
+        return MissingRunsError(self.path, names, needed_for, self._command, problem)
+
+    def _read_table(self, file: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
+        try:
+            return read_csv_table(file, columns)
+        except FileNotFoundError as error:
+            raise StudyError(f"{file} is missing: {mend}") from error
+        except UnreadableFileError as error:
+            raise StudyError(f"{error}: {mend}") from error
 
     @property
     def _command(self) -> str:
@@ -183,15 +244,25 @@ class Study:
         return self.path / "study.json"
 
     @cached_property
-    def _index(self) -> dict[str, Any]:
+    def _index(self) -> dict[str, _PackedRun]:
+        path = self._index_path
         try:
-            return json.loads(self._index_path.read_text(encoding="utf-8"))["runs"]
-        except (json.JSONDecodeError, KeyError) as error:
-            raise StudyError(f"{self._index_path} is damaged: pack the study again") from error
+            return _INDEX.validate_python(read_json_object(path))["runs"]
+        except UnreadableFileError as error:
+            raise StudyError(f"{error}: pack the study again") from error
+        except ValidationError as error:
+            raise StudyError(
+                f"{path} is damaged ({first_problem(error)}): pack the study again"
+            ) from error
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.csv"
 
     @cached_property
     def _all_metrics(self) -> pd.DataFrame:
-        return pd.read_csv(self.path / "metrics.csv")
+        columns = ("run", "sequences_seen", "evaluator")
+        return self._read_table(self._metrics_path, columns, "pack the study again")
 
     def _status_path(self, name: str) -> Path:
         return self._run_path(name) / "status.json"
@@ -204,4 +275,4 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def _finished(path: Path) -> bool:
-    return state_of(path) == "finished"
+    return look_at(path).state == "finished"

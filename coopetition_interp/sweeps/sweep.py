@@ -7,6 +7,7 @@ is started again, and those that another process is at are waited for.
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from coopetition_interp.sweeps.processes import Processes
+from coopetition_interp.sweeps.run_state import look_at, state_of
 from coopetition_interp.training import (
     ConfigError,
     Run,
@@ -307,51 +309,27 @@ def _problem(job: Job) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def state_of(path: Path) -> str:
-    """State of a run directory: "missing", "running", "finished", "interrupted" or "failed".
-
-    "running" means that a living process is at it; a run whose process was killed is
-    "interrupted", whatever it had written of itself.
-    """
-    directory = RunDirectory(path)
-    try:
-        noted = directory.read_status()["state"]
-    except RunError:
-        noted = "missing"
-    if noted == "finished":
-        return noted
-    try:
-        if directory.in_use():
-            return "running"
-    except RunError:  # somebody else's: believe what it says
-        return noted
-    if not directory.config_path.exists():
-        return "missing"
-    return noted if noted == "failed" else "interrupted"
-
-
 def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
     """A row per planned run: name, state, sequences seen, what it waits for, message.
 
-    The state is that of `state_of`, but "differs" for a run that was finished with another config
-    than planned. The message says why a run failed, or in what it differs.
+    The state is that of `look_at`, but "differs" for a run that was finished with another config
+    than planned, or one that cannot be read. The message says why a run failed, in what it differs,
+    or what is wrong with its files.
     """
     rows = []
     for planned in plan:
         path = Path(out) / planned.name
-        state = state_of(path)
-        try:
-            status = RunDirectory(path).read_status()
-        except RunError:
-            status = {}
-        other = _other_config(planned, path) if RunDirectory(path).config_path.exists() else ""
+        state, seen, message = look_at(path)
+        other = (
+            _other_config(planned, path) if os.path.lexists(RunDirectory(path).config_path) else ""
+        )
         rows.append(
             {
                 "run": planned.name,
                 "state": "differs" if other and state == "finished" else state,
-                "sequences_seen": status.get("sequences_seen", 0),
+                "sequences_seen": seen,
                 "needs": ", ".join(planned.needs),
-                "message": other or status.get("message", ""),
+                "message": message if state == "damaged" else other or message,
             }
         )
     return pd.DataFrame(rows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -16,6 +17,7 @@ from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, make_evaluation_sequences
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+from coopetition_interp.training.run_records import Resolved, RunStatus
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Run:
 
     path: Path
     config: RunConfig
-    resolved: dict[str, Any]
+    resolved: Resolved
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -38,7 +40,7 @@ class Run:
         return RunDirectory(self.path).read_metrics()
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RunStatus:
         """`state` (running, finished, interrupted, failed), `sequences_seen`, `message`."""
         return RunDirectory(self.path).read_status()
 
@@ -76,8 +78,15 @@ class Run:
         return min(self.checkpoints, key=lambda seen: abs(seen - sequences_seen))
 
     def weights(self, sequences_seen: int | Literal["first", "last"] = "last") -> dict[str, Tensor]:
-        """Parameters of a checkpoint by name, float32."""
-        tensors, _ = read_tensors(self.checkpoint_path(sequences_seen))
+        """Parameters of a checkpoint by name, float32.
+
+        Raises:
+            RunError: No such checkpoint, a damaged file, or one of another model.
+        """
+        path = self.checkpoint_path(sequences_seen)
+        tensors, _ = read_tensors(path)
+        self._require_resolved_sizes(tensors, path)
+        _require_same_shapes(tensors, self._shapes, path)
         return {name: tensor.float() for name, tensor in tensors.items()}
 
     def model(
@@ -92,13 +101,37 @@ class Run:
             device: Where to put it.
 
         Raises:
-            RunError: No such checkpoint, or a damaged file.
+            RunError: No such checkpoint, a damaged file, or one of another model.
         """
-        model = self.config.model.build(
+        path = self.checkpoint_path(sequences_seen)
+        tensors, _ = read_tensors(path)
+        self._require_resolved_sizes(tensors, path)
+        model = self._fresh_model()
+        _copy_weights(model, tensors, path)
+        return model.to(device, print_details=False)
+
+    def _fresh_model(self) -> ExemplarLabelTransformer:
+        return self.config.model.build(
             self.resolved["d_feature"], self.resolved["n_labels"], self.config.sequences.n_pairs
         )
-        load_weights(model, self.checkpoint_path(sequences_seen))
-        return model.to(device, print_details=False)
+
+    @cached_property
+    def _shapes(self) -> dict[str, torch.Size]:
+        parameters = self._fresh_model().named_parameters()
+        return {name: parameter.shape for name, parameter in parameters}
+
+    def _require_resolved_sizes(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Compares two sizes first, since a wrong one may be too large for a model to be built."""
+        for size, name, axis in (
+            ("d_feature", "exemplar_embed.W", 0),
+            ("n_labels", "unembed.W_U", -1),
+        ):
+            shape = list(tensors[name].shape) if name in tensors else []
+            if shape and shape[axis] != self.resolved[size]:
+                raise RunError(
+                    f"{name} is {shape} in {path}, but {self.path / 'resolved.json'} has {size} "
+                    f"{self.resolved[size]}: one of them belongs to another run"
+                )
 
     @cached_property
     def bank(self) -> FeatureBank:
@@ -142,16 +175,28 @@ def load_weights(model: ExemplarLabelTransformer, path: str | Path) -> None:
         RunError: Missing or damaged file, or weights of another shape, naming the first.
     """
     tensors, _ = read_tensors(path)
+    _copy_weights(model, tensors, path)
+
+
+def _copy_weights(
+    model: ExemplarLabelTransformer, tensors: Mapping[str, Tensor], path: str | Path
+) -> None:
     parameters = dict(model.named_parameters())
-    for name in parameters.keys() | tensors.keys():
-        if name not in tensors or name not in parameters:
-            where = "the model" if name in parameters else str(path)
-            raise RunError(f"{name} is in {where} only: {path} belongs to another kind of model")
-        if tensors[name].shape != parameters[name].shape:
-            raise RunError(
-                f"{name} is {list(tensors[name].shape)} in {path} but "
-                f"{list(parameters[name].shape)} in the model"
-            )
+    _require_same_shapes(tensors, {name: p.shape for name, p in parameters.items()}, path)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
+
+
+def _require_same_shapes(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], path: str | Path
+) -> None:
+    for name in sorted(shapes.keys() | tensors.keys()):
+        if name not in tensors or name not in shapes:
+            where = "the model" if name in shapes else str(path)
+            raise RunError(f"{name} is in {where} only: {path} belongs to another kind of model")
+        if tensors[name].shape != shapes[name]:
+            raise RunError(
+                f"{name} is {list(tensors[name].shape)} in {path} but {list(shapes[name])} in the "
+                "model"
+            )

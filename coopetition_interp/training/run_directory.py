@@ -11,37 +11,51 @@ status.json           running, finished, interrupted or failed, and why
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-import filelock
 import pandas as pd
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.atomic_file import atomic_file, remove_unfinished
+from coopetition_interp.data.regular_file import (
+    UnreadableFileError,
+    read_json_object,
+)
+from coopetition_interp.data.tensor_file import not_finite_floats, write_tensor_file
+from coopetition_interp.training.directory_lock import DirectoryLock
+from coopetition_interp.training.metrics_table import read_metrics_table
 from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_records import (
+    Resolved,
+    RunError,
+    RunStatus,
+    as_resolved,
+    as_status,
+    checked,
+    one_line,
+)
+from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NAME, read_tensors
 
-# Before 3.1, pandas read floats exactly only when told to; since then it deprecates being told.
-_PANDAS_VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
-EXACT_FLOATS: Any = {} if _PANDAS_VERSION >= (3, 1) else {"float_precision": "round_trip"}
+__all__ = ["MissingFileError", "RunDirectory", "RunError", "describe_environment", "read_tensors"]
+
+_MEND_RECORD = "put back a copy of it"
+
+Content = TypeVar("Content")
 
 
-SECONDS_TO_TAKE = 2.0
-SECONDS_TO_PROBE = 0.1
-
-
-class RunError(RuntimeError):
-    """A run directory cannot be used, read or written as asked."""
+class MissingFileError(RunError):
+    """A directory holds no run, or the run lacks a file."""
 
 
 class RunDirectory:
@@ -53,11 +67,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._lock = filelock.FileLock(self._lock_path)
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.path / "in_use.lock"
+        self._lock = DirectoryLock(self.path)
 
     @property
     def config_path(self) -> Path:
@@ -72,22 +82,19 @@ class RunDirectory:
     @property
     def resume_path(self) -> Path:
         """The latest weights and optimizer state."""
-        return self.path / "resume.safetensors"
+        return self.path / RESUME_NAME
 
     def __enter__(self) -> RunDirectory:
-        """Takes the directory for this process.
+        """Takes the directory for this process, and clears away what killed writers left in it.
 
         Raises:
-            RunError: If a living process has it.
+            RunError: If a living process has it, or it cannot be written to.
         """
         _write_or_explain(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
-        try:
-            self._lock.acquire(timeout=SECONDS_TO_TAKE)  # `in_use` may hold it for an instant
-        except filelock.Timeout as error:
-            raise RunError(
-                f"{self.path} is in use by another process: wait for it, stop it, or choose "
-                "another directory"
-            ) from error
+        self._lock.take()
+        with contextlib.suppress(OSError):  # only tidying up
+            remove_unfinished(self.path)
+            remove_unfinished(self.path / "checkpoints")
         return self
 
     def __exit__(
@@ -101,20 +108,12 @@ class RunDirectory:
     def in_use(self) -> bool:
         """Whether a living process has the directory. The lock of one that was killed is gone.
 
+        Nothing is made or changed by asking.
+
         Raises:
-            RunError: It cannot be told, for want of permission.
+            RunError: It cannot be told, for want of permission or because the lock is no file.
         """
-        if not self._lock_path.exists():
-            return False
-        probe = filelock.FileLock(self._lock_path)
-        try:
-            probe.acquire(timeout=SECONDS_TO_PROBE, poll_interval=SECONDS_TO_PROBE / 5)
-        except filelock.Timeout:
-            return True
-        except OSError as error:
-            raise RunError(f"cannot tell whether {self.path} is in use: {error}") from error
-        probe.release()
-        return False
+        return self._lock.is_held()
 
     def require_new(self) -> None:
         """Refuses a directory that holds a run already.
@@ -136,43 +135,94 @@ class RunDirectory:
         Raises:
             RunError: If there is none, or it cannot be read.
         """
-        return RunConfig.from_dict(self._read_json(self.config_path))
+        try:
+            return RunConfig.from_dict(self._read(self.config_path, read_json_object))
+        except ValueError as error:
+            raise RunError(
+                f"{self.config_path} is no config of a run: {one_line(error)}"
+            ) from error
 
-    def read_resolved(self) -> dict[str, Any]:
-        """What the config left open and the run settled."""
-        return self._read_json(self.path / "resolved.json")
+    def read_resolved(self) -> Resolved:
+        """What the config left open and the run settled, as `ResolvedFields` has it.
 
-    def read_status(self) -> dict[str, Any]:
-        """State of the run: `state`, `sequences_seen`, `message`."""
-        return self._read_json(self.path / "status.json")
+        Raises:
+            RunError: If there is none, or it is damaged; also when a value is taken from it that
+                it lacks.
+        """
+        path = self.path / "resolved.json"
+        content = self._read(path, read_json_object)
+        return Resolved(checked(as_resolved, content, path, _MEND_RECORD), path)
+
+    def read_status(self) -> RunStatus:
+        """State of the run: `state`, `sequences_seen`, `message`.
+
+        Raises:
+            MissingFileError: If there is none.
+            RunError: If it is damaged.
+        """
+        path = self.path / "status.json"
+        content = self._read(path, read_json_object)
+        mend = _MEND_RECORD
+        if os.path.isfile(self.resume_path):
+            mend += f", or remove it and go on by `coopetition-interp train --resume {self.path}`"
+        return checked(as_status, content, path, mend)
 
     def read_metrics(self) -> pd.DataFrame:
-        """The metrics so far; empty before the first evaluation."""
-        if not self.metrics_path.exists():
-            return pd.DataFrame()
-        return pd.read_csv(self.metrics_path, **EXACT_FLOATS)
+        """The metrics so far; empty before the first evaluation.
+
+        Raises:
+            RunError: The table is damaged, or gone though the run has been saved.
+        """
+        try:
+            return read_metrics_table(self.metrics_path)
+        except FileNotFoundError:
+            if not os.path.isfile(self.resume_path):
+                return pd.DataFrame()
+            problem = f"{self.metrics_path} is missing, though the run has been saved"
+        except UnreadableFileError as error:
+            problem = str(error)
+        raise RunError(f"{problem}: {self._mend_metrics()}")
+
+    def _mend_metrics(self) -> str:
+        mend = "put back a copy of it"
+        if os.path.isfile(self.resume_path):
+            mend += (
+                f". Or remove it, {RESUME_NAME} and status.json: `coopetition-interp train "
+                f"--resume {self.path}` then makes the run again, to the same weights"
+            )
+        return mend
 
     def checkpoints(self) -> list[int]:
-        """Sequences seen at each checkpoint that is there, in order."""
+        """Sequences seen at each checkpoint that is there, in order.
+
+        Raises:
+            RunError: The folder cannot be read.
+        """
         folder = self.path / "checkpoints"
-        return sorted(
-            int(file.stem) for file in folder.glob("*.safetensors") if file.stem.isdigit()
-        )
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunError(f"{folder} cannot be read: {error.strerror or error}") from error
+        found = (CHECKPOINT_NAME.fullmatch(name) for name in names)
+        seen = sorted(int(name[1]) for name in found if name is not None)
+        return [moment for moment in seen if self.checkpoint_path(moment).name in names]
 
     def checkpoint_path(self, sequences_seen: int) -> Path:
         """File of the checkpoint at this many sequences seen."""
         return self.path / "checkpoints" / f"{sequences_seen:012d}.safetensors"
 
-    def _read_json(self, path: Path) -> dict[str, Any]:
+    def _read(self, path: Path, read: Callable[[Path], Content]) -> Content:
         try:
-            return json.loads(path.read_text())
+            return read(path)
         except FileNotFoundError as error:
-            raise RunError(
+            raise MissingFileError(
                 f"{self.path} holds no run ({path.name} is missing): a run is made by "
                 f"`coopetition-interp train PRESET --out {self.path}`"
             ) from error
-        except json.JSONDecodeError as error:
-            raise RunError(f"{path} cannot be read as JSON: {error}") from error
+        except UnreadableFileError as error:
+            raise RunError(str(error)) from error
 
     # Writing -------------------------------------------------------------------------------
 
@@ -201,14 +251,16 @@ class RunDirectory:
     def write_tensors(
         self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     ) -> None:
-        """Saves named tensors with some text beside them."""
-        contiguous = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        """Saves named tensors, with some text beside them and a checksum over all of it.
 
-        def write() -> None:
-            with atomic_file(path) as file:
-                safetensors.torch.save_file(contiguous, file, dict(metadata))
-
-        _write_or_explain(path, write)
+        Raises:
+            RunError: A tensor is not of finite floating-point numbers, or the write failed; what
+                was there before is kept.
+        """
+        if problem := not_finite_floats(tensors):
+            kept = " The one saved before is kept." if path.exists() else ""
+            raise RunError(f"{path} is not written: {problem}.{kept}")
+        _write_or_explain(path, lambda: write_tensor_file(path, tensors, metadata))
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         def write() -> None:
@@ -216,26 +268,6 @@ class RunDirectory:
                 file.write_text(json.dumps(content, indent=1) + "\n")
 
         _write_or_explain(self.path / name, write)
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Named tensors of a safetensors file, and the text beside them.
-
-    Raises:
-        RunError: If the file is missing, truncated or not safetensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RunError(f"there is no checkpoint {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
-    except safetensors.SafetensorError as error:
-        raise RunError(
-            f"{path} is truncated or not a safetensors file ({error}): remove it and resume the "
-            "run, or copy it again"
-        ) from error
 
 
 def describe_environment() -> dict[str, Any]:
@@ -250,7 +282,7 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _write_or_explain(path: Path, write: Any) -> None:
+def _write_or_explain(path: Path, write: Callable[[], None]) -> None:
     """Runs a write; a full disk is told as such."""
     try:
         write()
