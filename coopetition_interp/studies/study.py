@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.sweeps.sweep import state_of
 from coopetition_interp.training import Run, RunConfig, load_run
+from coopetition_interp.training.run_state import state_of
 
 SIGNIFICANT_DIGITS = 6
 """Digits that stored tables and metrics keep."""

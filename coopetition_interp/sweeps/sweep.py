@@ -28,6 +28,7 @@ from coopetition_interp.training import (
     train,
 )
 from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.run_state import state_of, status_of
 from coopetition_interp.training.typed_fields import dotted_fields
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -229,8 +230,12 @@ def run_sweep_locally(
 ) -> pd.DataFrame:
     """`run_sweep` on this machine, `workers` runs side by side, each in a process of its own.
 
+    When this process is interrupted, so are they, and it waits until they have saved; when it is
+    killed, they save and end by themselves.
+
     Raises:
         ConfigError: The plan is inconsistent, or `workers` is not positive.
+        KeyboardInterrupt: A signal ended it.
     """
     with Processes() as processes:
         return run_sweep(plan, out, processes, workers, progress)
@@ -304,29 +309,6 @@ def _problem(job: Job) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def state_of(path: Path) -> str:
-    """State of a run directory: "missing", "running", "finished", "interrupted" or "failed".
-
-    "running" means that a living process is at it; a run whose process was killed is
-    "interrupted", whatever it had written of itself.
-    """
-    directory = RunDirectory(path)
-    try:
-        noted = directory.read_status()["state"]
-    except RunError:
-        noted = "missing"
-    if noted == "finished":
-        return noted
-    try:
-        if directory.in_use():
-            return "running"
-    except RunError:  # somebody else's: believe what it says
-        return noted
-    if not directory.config_path.exists():
-        return "missing"
-    return noted if noted == "failed" else "interrupted"
-
-
 def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
     """A row per planned run: name, state, sequences seen, what it waits for, message.
 
@@ -338,7 +320,7 @@ def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
         path = Path(out) / planned.name
         state = state_of(path)
         try:
-            status = RunDirectory(path).read_status()
+            status = status_of(path)
         except RunError:
             status = {}
         other = _other_config(planned, path) if RunDirectory(path).config_path.exists() else ""

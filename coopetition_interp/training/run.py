@@ -16,6 +16,7 @@ from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, make_evaluation_sequences
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+from coopetition_interp.training.run_state import status_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Run:
     @property
     def status(self) -> dict[str, Any]:
         """`state` (running, finished, interrupted, failed), `sequences_seen`, `message`."""
-        return RunDirectory(self.path).read_status()
+        return status_of(self.path)
 
     @property
     def checkpoints(self) -> list[int]:

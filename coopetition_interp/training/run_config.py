@@ -105,6 +105,8 @@ class RunConfig:
         for name in ("n_sequences", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.n_sequences > 10**12:
+            raise ConfigError(f"n_sequences must be at most 1e12; got {self.n_sequences:g}")
         if self.n_sequences < self.batch_size:
             raise ConfigError(
                 f"n_sequences ({self.n_sequences}) is less than one batch ({self.batch_size})"

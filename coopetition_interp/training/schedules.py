@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from coopetition_interp.training.moments import Moments
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -36,21 +38,19 @@ class Schedule:
         if any(moment < 0 for moment in self.at):
             raise ValueError(f"at holds numbers of sequences seen, not negative; got {self.at}")
 
-    def steps(self, n_steps: int, batch_size: int) -> set[int]:
+    def steps(self, n_steps: int, batch_size: int) -> Moments:
         """The steps (numbers of optimizer steps done) at which something is due.
 
         Args:
             n_steps: Steps of the whole run.
             batch_size: Sequences per step.
         """
-        n_sequences = n_steps * batch_size
-        moments = list(self.at)
-        if self.every:
-            moments += range(0, n_sequences + 1, self.every)
-        if self.log_spaced and self.log_from < n_sequences:
-            moments += np.geomspace(self.log_from, n_sequences, self.log_spaced).round().tolist()
-        steps = {min(n_steps, math.ceil(m / batch_size)) for m in moments if m <= n_sequences}
-        return steps | {0, n_steps}
+        end = n_steps * batch_size
+        listed = [0, end, *self.at]
+        if self.log_spaced and self.log_from < end:
+            spaced = np.geomspace(self.log_from, end, self.log_spaced).round()
+            listed += spaced.astype(int).tolist()
+        return Moments(listed, self.every, n_steps, batch_size)
 
 
 @dataclass(frozen=True)
