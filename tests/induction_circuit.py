@@ -13,7 +13,7 @@ from coopetition_interp.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.sequences import standard_evaluators
 from coopetition_interp.training import ClassesConfig, Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
-from coopetition_interp.training.train import build_task
+from coopetition_interp.training.task import build_task
 
 N_CLASSES = 8
 D_HEAD = 8

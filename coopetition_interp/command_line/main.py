@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
+from coopetition_interp.interruption import exit_code, interruptible
 
 DESCRIPTION = """\
 Train small HookedTransformers on in-context-learning tasks, clamp their circuits while they
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; by default those it was called with.
 
     Returns:
-        The exit status: 0, or 2 for bad input (told in one line), or 130 when interrupted.
+        The exit status: 0, or 2 for bad input (told in one line), or 128 and the number of the
+        signal that interrupted it (130 for Ctrl-C).
     """
     parser = build_parser()
     options, left_over = parser.parse_known_args(arguments)
@@ -56,10 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if overrides:  # argparse takes no positional words after an option
         options.overrides += overrides
     try:
-        options.run(options)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        with interruptible():
+            options.run(options)
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be what went away
+            print(str(error) or "interrupted", file=sys.stderr)
+        return exit_code(error)
     except (ValueError, RuntimeError, OSError) as error:
         if options.traceback:
             raise

@@ -61,7 +61,7 @@ def _train(options: argparse.Namespace) -> None:
             raise ConfigError("--resume goes on with a run as it was begun: give nothing else")
         run = resume(
             options.resume,
-            n_sequences=None if options.until is None else int(options.until),
+            n_sequences=options.until,
             progress=not options.quiet,
             wandb_project=options.wandb,
         )

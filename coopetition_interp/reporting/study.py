@@ -15,7 +15,8 @@ import pandas as pd
 from coopetition_interp.analysis.moments import Moments, moments_of
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.reporting.measure import Measure, run_digest
-from coopetition_interp.sweeps.sweep import PlannedRun, state_of
+from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.training.run_state import state_of
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import EXACT_FLOATS
 

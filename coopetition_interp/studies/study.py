@@ -18,9 +18,9 @@ from coopetition_interp.data.regular_file import (
     read_csv_table,
     read_json_object,
 )
-from coopetition_interp.sweeps.run_state import look_at
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_records import first_problem
+from coopetition_interp.training.run_state import look_at
 
 SIGNIFICANT_DIGITS = 6
 """Digits that stored tables and metrics keep."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+from coopetition_interp.interruption import FROM_PARENT, STOPPING, exit_code, interruptible
 from coopetition_interp.training import RunError
 
-SECONDS_TO_STOP = 2.0
-INTERRUPTED = 130
-"""Exit code of an interrupted process, as shells have it."""
+_INTERRUPTED = {128 + signum for signum in STOPPING} | {-FROM_PARENT}
+"""Exit codes of a process that was asked to end; the last if it had not begun."""
 
 
 class ProcessJob:
-    """A function call in a fresh process.
+    """A function call in a fresh process, which ends when this process does.
 
     Args:
         function: Importable; its result and arguments must be small and picklable.
@@ -27,7 +28,8 @@ class ProcessJob:
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]):
-        context = get_context("spawn")  # torch's threads do not survive a fork
+        # Torch's threads do not survive a fork.
+        context = multiprocessing.get_context("spawn")
         self._reader, writer = context.Pipe(duplex=False)
         self.process = context.Process(target=_call, args=(writer, function, arguments))
         self.process.start()
@@ -48,12 +50,17 @@ class ProcessJob:
         except EOFError:
             self.process.join()
             code = self.process.exitcode or 0
-            if code == INTERRUPTED:
+            if code in _INTERRUPTED:
                 raise RunError("interrupted") from None
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"
             raise RunError(f"its process {how} before the run was finished") from None
         finally:
             self._reader.close()
+
+    def send(self, signum: int) -> None:
+        """Sends its process a signal, if it has not ended."""
+        if self.process.is_alive() and self.process.pid is not None:
+            os.kill(self.process.pid, signum)
 
 
 class Processes:
@@ -77,17 +84,39 @@ class Processes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            for job in self.jobs:
-                job.process.join(SECONDS_TO_STOP)  # Ctrl-C in a terminal reaches them by itself
-                if job.process.is_alive() and job.process.pid is not None:
-                    os.kill(job.process.pid, signal.SIGINT)
+        if kind is None:
+            self._wait()
+            return
+        # Each further request to this process is passed on: the first lets them save, the second
+        # ends them at once, and the last is for one that cannot hear.
+        for signum in (FROM_PARENT, FROM_PARENT, signal.SIGKILL):
+            try:
+                for job in self.jobs:
+                    job.send(signum)
+                self._wait()
+                return
+            except KeyboardInterrupt:
+                continue
+        self._wait()
+
+    def _wait(self) -> None:
         for job in self.jobs:
             job.process.join()
 
 
 def _call(writer: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
-        writer.send(function(*arguments))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        with interruptible(also=[FROM_PARENT]):
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            writer.send(function(*arguments))
+    except KeyboardInterrupt as error:
+        sys.exit(exit_code(error))
+
+
+def _end_with_parent() -> None:
+    """Asks this process to end once the one that started it has, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        main = threading.main_thread().ident or 0
+        signal.pthread_kill(main, FROM_PARENT)

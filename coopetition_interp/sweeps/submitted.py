@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import psutil
 
-from coopetition_interp.sweeps.sweep import Job, PlannedRun, run_sweep
+from coopetition_interp.interruption import Interrupted, interruptible
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, Job, PlannedRun, run_sweep
 from coopetition_interp.training import ConfigError, RunError
 
 MINUTES = 24 * 60
@@ -30,9 +35,10 @@ def run_sweep_with_submitit(
 ) -> pd.DataFrame:
     """`run_sweep` with each run a job, named after it; this process stays to watch over them.
 
-    A job that is preempted, or whose time is up, goes back into the queue and is resumed there.
-    This process may be stopped: jobs of a cluster go on, and started again it leaves alone what is
-    finished, waits for what is running, and resumes what was interrupted.
+    A job that is preempted, or whose time is up, saves its run, goes back into the queue and is
+    resumed there. This process may be stopped: jobs of a cluster go on, and started again it leaves
+    alone what is finished, waits for what is running, and resumes what was interrupted. Jobs on
+    this machine are interrupted with it, and waited for until they have saved.
 
     Args:
         plan: The runs, each after those it needs.
@@ -50,6 +56,7 @@ def run_sweep_with_submitit(
 
     Raises:
         ConfigError: The plan or an option is wrong, or there is no Slurm here.
+        KeyboardInterrupt: A signal ended it.
     """
     import submitit  # slow to import, and of no use to who trains a single run
 
@@ -67,7 +74,13 @@ def run_sweep_with_submitit(
             f"{' '.join(str(error).split())}"
         ) from error
     named = {"name", "slurm_job_name"} & parameters.keys()
-    return run_sweep(plan, out, _SubmititJobs(executor, name_jobs=not named), at_once, progress)
+    jobs = _SubmititJobs(executor, name_jobs=not named)
+    try:
+        return run_sweep(plan, out, jobs, at_once, progress)
+    except KeyboardInterrupt:
+        if cluster == "local":
+            jobs.interrupt()
+        raise
 
 
 class _SubmititJobs:
@@ -76,24 +89,64 @@ class _SubmititJobs:
     def __init__(self, executor: Any, name_jobs: bool):
         self._executor = executor
         self._name_jobs = name_jobs
+        self._job_ids: list[str] = []
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Job:
         config = arguments[0]
         if self._name_jobs:
             self._executor.update_parameters(name=config["name"].replace("/", "."))
-        return _SubmititJob(self._executor.submit(ResumableCall(), function, *arguments))
+        job = self._executor.submit(ResumableCall(), function, *arguments)
+        self._job_ids.append(job.job_id)
+        return _SubmititJob(job)
+
+    def interrupt(self) -> None:
+        """Asks the jobs on this machine to save and end, and waits until they have.
+
+        Each is two processes: submitit's controller, whose id is the job's, ends by itself after
+        the one that does the work; told to end, it would give that one a second.
+        """
+        asked: set[int] = set()
+        while controllers := [c for c in psutil.Process().children() if self._is_job(c)]:
+            for controller in controllers:
+                with suppress(psutil.NoSuchProcess):
+                    for worker in controller.children():
+                        if worker.pid not in asked:
+                            asked.add(worker.pid)
+                            worker.terminate()
+            psutil.wait_procs(controllers, timeout=SECONDS_BETWEEN_LOOKS)
+
+    def _is_job(self, process: psutil.Process) -> bool:
+        """Whether a child of this process is the controller of a job that has not ended."""
+        with suppress(psutil.NoSuchProcess):
+            running = process.status() != psutil.STATUS_ZOMBIE
+            return running and str(process.pid) in self._job_ids
+        return False
 
 
 class ResumableCall:
     """Calls a function that goes on where it was when called again.
 
     submitit asks for its `checkpoint` when a job is preempted or its time is up, and puts that in
-    the queue.
+    the queue; what is trained is saved before.
     """
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls it."""
-        return function(*arguments)
+        from submitit import JobEnvironment
+
+        time_is_up = JobEnvironment._usr_sig()
+        puts_back = signal.getsignal(time_is_up)
+        of_submitit = signal.getsignal(signal.SIGTERM)
+        try:
+            with interruptible(also=[time_is_up] if callable(puts_back) else []):
+                if os.environ.get("SUBMITIT_EXECUTOR") != "local":
+                    # A cluster's SIGTERM may come with the other signal, and must not go before it.
+                    signal.signal(signal.SIGTERM, of_submitit)
+                return function(*arguments)
+        except Interrupted as error:
+            if error.signum == time_is_up and callable(puts_back):
+                puts_back(time_is_up, None)
+            raise
 
     def checkpoint(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The same call once more, as submitit's `DelayedSubmission`."""

@@ -19,7 +19,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from coopetition_interp.sweeps.processes import Processes
-from coopetition_interp.sweeps.run_state import look_at, state_of
 from coopetition_interp.training import (
     ConfigError,
     Run,
@@ -31,6 +30,7 @@ from coopetition_interp.training import (
 )
 from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.run_state import look_at, state_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -234,8 +234,12 @@ def run_sweep_locally(
 ) -> pd.DataFrame:
     """`run_sweep` on this machine, `workers` runs side by side, each in a process of its own.
 
+    When this process is interrupted, so are they, and it waits until they have saved; when it is
+    killed, they save and end by themselves.
+
     Raises:
         ConfigError: The plan is inconsistent, or `workers` is not positive.
+        KeyboardInterrupt: A signal ended it.
     """
     with Processes() as processes:
         return run_sweep(plan, out, processes, workers, progress)

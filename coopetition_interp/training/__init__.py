@@ -5,8 +5,10 @@ from coopetition_interp.training.presets import PRESETS, preset
 from coopetition_interp.training.run import Run, load_run, load_weights
 from coopetition_interp.training.run_config import ClassesConfig, RunConfig
 from coopetition_interp.training.run_directory import RunError
+from coopetition_interp.training.run_record import NonFiniteLossError
+from coopetition_interp.training.run_state import state_of
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
-from coopetition_interp.training.train import NonFiniteLossError, resume, train
+from coopetition_interp.training.train import resume, train
 from coopetition_interp.training.training_step import TrainingStep
 
 __all__ = [
@@ -24,5 +26,6 @@ __all__ = [
     "load_weights",
     "preset",
     "resume",
+    "state_of",
     "train",
 ]

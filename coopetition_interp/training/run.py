@@ -18,6 +18,7 @@ from coopetition_interp.sequences import Sequences, make_evaluation_sequences
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import Resolved, RunStatus
+from coopetition_interp.training.run_state import status_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Run:
     @property
     def status(self) -> RunStatus:
         """`state` (running, finished, interrupted, failed), `sequences_seen`, `message`."""
-        return RunDirectory(self.path).read_status()
+        return status_of(self.path)
 
     @property
     def checkpoints(self) -> list[int]:

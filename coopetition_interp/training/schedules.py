@@ -10,6 +10,8 @@ from pydantic import Field
 
 from coopetition_interp.config_class import Config, Integer, Number, SequenceCount, config_class
 
+from coopetition_interp.training.moments import Moments
+
 
 @config_class
 class Schedule(Config):
@@ -29,21 +31,19 @@ class Schedule(Config):
     log_from: Annotated[Integer, Field(ge=1, le=10**12)] = 1000
     at: tuple[SequenceCount, ...] = ()
 
-    def steps(self, n_steps: int, batch_size: int) -> set[int]:
+    def steps(self, n_steps: int, batch_size: int) -> Moments:
         """The steps (numbers of optimizer steps done) at which something is due.
 
         Args:
             n_steps: Steps of the whole run.
             batch_size: Sequences per step.
         """
-        n_sequences = n_steps * batch_size
-        moments = list(self.at)
-        if self.every:
-            moments += range(0, n_sequences + 1, self.every)
-        if self.log_spaced and self.log_from < n_sequences:
-            moments += np.geomspace(self.log_from, n_sequences, self.log_spaced).round().tolist()
-        steps = {min(n_steps, math.ceil(m / batch_size)) for m in moments if m <= n_sequences}
-        return steps | {0, n_steps}
+        end = n_steps * batch_size
+        listed = [0, end, *self.at]
+        if self.log_spaced and self.log_from < end:
+            spaced = np.geomspace(self.log_from, end, self.log_spaced).round()
+            listed += spaced.astype(int).tolist()
+        return Moments(listed, self.every, n_steps, batch_size)
 
 
 @config_class

@@ -156,6 +156,19 @@ class TrainingStep:
         self.state.steps_done += 1
         return loss
 
+    def not_finite(self) -> str | None:
+        """The first parameter that is NaN or infinite somewhere, or whose moments are, or None."""
+        groups = [self.state.packed, *self.state.large]
+        finite = [torch.isfinite(tensor).all() for group in groups for tensor in group]
+        if torch.stack(finite).all():
+            return None
+        sizes = [shape.numel() for shape in self._shapes[: self.state.n_packed]]
+        columns = zip(*(tensor.split(sizes) for tensor in self.state.packed), strict=True)
+        for name, tensors in zip(self.state.names, [*columns, *self.state.large], strict=True):
+            if not all(torch.isfinite(tensor).all() for tensor in tensors):
+                return name
+        return None
+
     def _graph_inputs(self, sequences: Sequences) -> list[Tensor]:
         state = [*self.state.packed, *(t for group in self.state.large for t in group)]
         return [*state, self._scales, sequences.exemplars, sequences.labels, sequences.roles]

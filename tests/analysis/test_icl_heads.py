@@ -8,7 +8,7 @@ from induction_circuit import induction_circuit, induction_config
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.evaluation import evaluate
-from coopetition_interp.training.train import build_task
+from coopetition_interp.training.task import build_task
 
 
 @pytest.fixture(scope="module")

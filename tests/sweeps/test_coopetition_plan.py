@@ -14,7 +14,7 @@ from coopetition_interp.sweeps.coopetition import SCALES, moment_name
 from coopetition_interp.sweeps.sweep import check_plan
 from coopetition_interp.training import ConfigError, Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
-from coopetition_interp.training.train import build_task
+from coopetition_interp.training.task import build_task
 
 MILLION = 1_000_000
 SEED_PREFIXES = ("", "seeds/init-6/", "seeds/init-7/")

@@ -33,17 +33,17 @@ def plan_of(config):
 
 def interrupt_at_its_first_save(config, out):
     """Leaves the run as Ctrl-C does, a third of the way through."""
-    module = importlib.import_module("coopetition_interp.training.train")
+    module = importlib.import_module("coopetition_interp.training.run_record")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SECONDS_BETWEEN_RESUME_SAVES", 0.0)
-        save = module._Record.save_resume
+        save = module.RunRecord.save_resume
 
         def save_then_interrupt(record, step):
             save(record, step)
             if step.state.steps_done:
                 raise KeyboardInterrupt
 
-        patch.setattr(module._Record, "save_resume", save_then_interrupt)
+        patch.setattr(module.RunRecord, "save_resume", save_then_interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(config, out, progress=False)
 

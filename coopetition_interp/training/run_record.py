@@ -1,0 +1,184 @@
+"""What a run writes of itself while it trains, and how it is put back where it was."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from time import monotonic
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+from coopetition_interp.training.training_step import TrainingStep
+from coopetition_interp.training.weights_and_biases import MetricsLog
+
+SECONDS_BETWEEN_RESUME_SAVES = 30.0
+LONGEST_MESSAGE = 500
+
+
+class NonFiniteLossError(RunError):
+    """The loss or the weights became NaN or infinite."""
+
+
+class RunRecord:
+    """What a run has written so far, and the writing of it.
+
+    Args:
+        directory: The run's.
+        batch_size: Sequences per step.
+
+    Attributes:
+        last_moment: The latest step at which all that was due there was done; -1 before the first.
+        steps_saved: The step that a resume would go on from.
+        metrics: The table so far.
+    """
+
+    def __init__(self, directory: RunDirectory, batch_size: int):
+        self.directory = directory
+        self.batch_size = batch_size
+        self.last_moment = -1
+        self.steps_saved = 0
+        self.metrics = pd.DataFrame()
+        self._loss_sum = 0.0
+        self._n_losses = 0
+        self._saved_at = monotonic()
+
+    def restore(self, step: TrainingStep, n_steps: int) -> None:
+        """Puts `step` where the latest save left it, and drops metrics from after that.
+
+        Raises:
+            RunError: The save is damaged, or is not of this run.
+        """
+        path = self.directory.resume_path
+        if not path.exists():
+            return
+        tensors, metadata = read_tensors(path)
+        try:
+            step.state.load_buffers(tensors, int(metadata["steps_done"]))
+            self._loss_sum = float.fromhex(metadata["loss_sum"])
+            self._n_losses = int(metadata["n_losses"])
+            # Until it was noted, all that was due was done before a save.
+            self.last_moment = int(metadata.get("last_moment", metadata["steps_done"]))
+        except (KeyError, ValueError) as error:
+            raise RunError(
+                f"{path} is not a save of this run ({error}): put back the right one, or remove it "
+                "to begin from the first step"
+            ) from error
+        self.steps_saved = step.state.steps_done
+        if self.steps_saved > n_steps:
+            raise RunError(
+                f"{path} was saved after {self.steps_saved * self.batch_size} sequences, but "
+                f"config.json ends the run after {n_steps * self.batch_size}: put back its "
+                "n_sequences"
+            )
+        if name := step.not_finite():
+            raise RunError(
+                f"{path} cannot be gone on from: {name} is not finite in it. Begin a new run, with "
+                "start_from set to a checkpoint of this one if its weights are to be kept"
+            )
+        metrics = self.directory.read_metrics()
+        if len(metrics):
+            kept = metrics.sequences_seen <= self.last_moment * self.batch_size
+            self.metrics = metrics[kept]
+
+    def add_losses(self, losses: list[Tensor], step: TrainingStep) -> None:
+        """Adds up the training loss of the latest steps, and checks what they made.
+
+        Raises:
+            NonFiniteLossError: Naming the first step whose loss is not finite, or the parameter
+                that is not, or whose moments are not.
+        """
+        values = torch.stack(losses).tolist() if losses else []
+        for index, value in enumerate(values, step.state.steps_done - len(values)):
+            if not math.isfinite(value):
+                raise self._not_finite(f"the loss is {value}", index)
+            self._loss_sum += value
+        self._n_losses += len(values)
+        if name := step.not_finite():
+            raise self._not_finite(f"{name} is not finite", step.state.steps_done)
+
+    def add_evaluation(self, scores: pd.DataFrame, steps_done: int, log: MetricsLog) -> None:
+        """Appends an evaluation to the metrics and saves them."""
+        training_loss = self._loss_sum / self._n_losses if self._n_losses else math.nan
+        self._loss_sum, self._n_losses = 0.0, 0
+        rows = scores.copy()
+        rows.insert(0, "sequences_seen", steps_done * self.batch_size)
+        rows["training_loss"] = training_loss
+        tables = [table for table in (self.metrics, rows) if len(table)]
+        self.metrics = pd.concat(tables, ignore_index=True)
+        self.directory.write_metrics(self.metrics)
+        log.write(rows)
+
+    def headline(self, config: RunConfig) -> dict[str, str]:
+        """Latest score of each evaluator, for the progress bar."""
+        latest = self.metrics[self.metrics.sequences_seen == self.metrics.sequences_seen.max()]
+        score = {evaluator.name: evaluator.score for evaluator in config.evaluators}
+        return {
+            row["evaluator"]: f"{row[score[row['evaluator']]]:.3f}"
+            for row in latest.to_dict("records")
+        }
+
+    def save_checkpoint(self, model: ExemplarLabelTransformer, steps_done: int) -> None:
+        """Saves the weights, named by sequences seen.
+
+        Raises:
+            NonFiniteLossError: A weight is not finite; nothing is saved.
+        """
+        weights = dict(model.named_parameters())
+        for name, weight in weights.items():
+            if not torch.isfinite(weight).all():
+                raise self._not_finite(f"{name} is not finite", steps_done)
+        seen = steps_done * self.batch_size
+        path = self.directory.checkpoint_path(seen)
+        self.directory.write_tensors(path, weights, {"sequences_seen": str(seen)})
+
+    @property
+    def sequences_saved(self) -> int:
+        """Sequences seen at the save that a resume would go on from."""
+        return self.steps_saved * self.batch_size
+
+    def resume_save_is_due(self) -> bool:
+        """Whether the last save is so long ago that a kill would cost much."""
+        return monotonic() - self._saved_at > SECONDS_BETWEEN_RESUME_SAVES
+
+    def save_resume(self, step: TrainingStep) -> None:
+        """Saves all that a resume needs, then how far the run has come."""
+        metadata = {
+            "steps_done": str(step.state.steps_done),
+            "last_moment": str(self.last_moment),
+            "loss_sum": self._loss_sum.hex(),
+            "n_losses": str(self._n_losses),
+        }
+        self.directory.write_tensors(self.directory.resume_path, step.state.buffers(), metadata)
+        self._saved_at = monotonic()
+        self.steps_saved = step.state.steps_done
+        self.note("running")
+
+    def note(self, state: str, message: str = "") -> None:
+        """Writes the run's state, with the sequences seen at the latest save."""
+        self.directory.write_status(state, self.sequences_saved, message)
+
+    def note_end(self, state: str, message: str) -> None:
+        """`note` of what ended the run, unless the disk that failed it refuses that too."""
+        with suppress(RunError):
+            self.note(state, message)
+
+    def _not_finite(self, what: str, step: int) -> NonFiniteLossError:
+        kept = self.directory.checkpoints()
+        last = self.directory.checkpoint_path(kept[-1]) if kept else "none"
+        return NonFiniteLossError(
+            f"{what} at step {step} ({step * self.batch_size} sequences seen). The last good "
+            f"checkpoint is {last}. A smaller optimizer.learning_rate is the usual mend"
+        )
+
+
+def told_in_one_line(error: Exception) -> str:
+    """What a run's status says of an error; of one that was not foreseen also its kind."""
+    told = " ".join(str(error).split())
+    if not isinstance(error, RunError | ValueError) or not told:
+        told = f"{type(error).__name__}: {told}"
+    return told[:LONGEST_MESSAGE]
