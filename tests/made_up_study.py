@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from analyses.coopetition import runs as coopetition
 
+from analyses.coopetition import runs as coopetition
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run, train
@@ -120,9 +120,8 @@ def make_study(path: Path) -> Study:
         n_evaluation_sequences=FEW,
         graft_from=(0, 640, 1_600, 16_000),
     )
-    coopetition.SCALES["test"] = scale
     plan = [
-        dataclasses.replace(planned)
+        planned
         for planned in coopetition.plan("tiny", scale=scale)
         if planned.about["role"] != "ablated"
     ]

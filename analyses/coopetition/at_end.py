@@ -28,7 +28,7 @@ def end_checkpoint(run: Run) -> int:
 
 
 def end_state(run: Run) -> str:
-    """ "end", "too short", or "no crossing"."""
+    """Whether the run came to its end: "end", "too short" or "no crossing"."""
     end = moments_of(run.metrics).end
     if end is None:
         return "no crossing"

@@ -31,7 +31,7 @@ from typing import Any
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.moments import moments_of
-from coopetition_interp.data import FeatureSource
+from coopetition_interp.data import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
@@ -200,12 +200,17 @@ SCALES: dict[str, Scale] = {
 }
 
 
-def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> list[PlannedRun]:
+def plan(
+    preset_name: str = "laptop",
+    features: FeatureSource | None = None,
+    scale: Scale | None = None,
+) -> list[PlannedRun]:
     """The study's runs, most important first, each after those it needs.
 
     Args:
         preset_name: A key of `SCALES`: the features and the optimizer of that preset, and lengths.
         features: Instead of the preset's.
+        scale: Instead of that of `SCALES`.
 
     Raises:
         ConfigError: No scale of that name.
@@ -214,8 +219,8 @@ def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> 
         raise ConfigError(
             f"the coopetition study has no scale {preset_name!r}: choose from {', '.join(SCALES)}"
         )
-    scale = SCALES[preset_name]
-    base = preset(preset_name).replace(
+    scale = SCALES[preset_name] if scale is None else scale
+    base = _base(preset_name).replace(
         n_threads=1,  # runs go side by side
         evaluators=standard_evaluators(n_sequences=scale.n_evaluation_sequences),
         evaluate_at=Schedule(every=scale.evaluate_every),
@@ -225,6 +230,16 @@ def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> 
         base = base.replace(features=features)
     runs = list(_runs(base, scale))
     return sorted(runs, key=_importance)
+
+
+def _base(preset_name: str) -> RunConfig:
+    """Features and learning rate: embedded characters at 1e-4, or a feature file at 1e-5."""
+    if preset_name == "tiny":
+        return preset("tiny")
+    characters = preset("omniglot")
+    if preset_name == "paper":
+        return characters.replace(optimizer={"learning_rate": 1e-5})
+    return characters.replace(features=EmbeddedOmniglot(), optimizer={"learning_rate": 1e-4})
 
 
 def _importance(run: PlannedRun) -> int:

@@ -1,5 +1,6 @@
 """Feature banks: Gaussian classes, Omniglot through a frozen encoder, feature files, one-hot."""
 
+from coopetition_interp.data.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.data.feature_file import (
     FeatureFile,
@@ -13,6 +14,7 @@ from coopetition_interp.data.one_hot import OneHotFeatures, one_hot_features
 from coopetition_interp.data.sources import FeatureSource, build_bank
 
 __all__ = [
+    "EmbeddedOmniglot",
     "FeatureBank",
     "FeatureFile",
     "FeatureFileError",

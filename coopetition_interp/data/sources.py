@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from coopetition_interp.data.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.data.feature_bank import FeatureBank
 from coopetition_interp.data.feature_file import FeatureFile
 from coopetition_interp.data.gaussian import GaussianFeatures
@@ -11,7 +12,8 @@ from coopetition_interp.data.omniglot import OmniglotFeatures
 from coopetition_interp.data.one_hot import OneHotFeatures
 
 FeatureSource = Annotated[
-    GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures, Field(discriminator="kind")
+    EmbeddedOmniglot | GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures,
+    Field(discriminator="kind"),
 ]
 """A description of features that is saved as JSON, told apart by `kind`, and loaded as a bank."""
 

@@ -14,11 +14,11 @@ import pandas as pd
 
 from coopetition_interp.analysis.moments import Moments, moments_of
 from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.regular_file import read_csv_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.sweeps.sweep import PlannedRun
-from coopetition_interp.training.run_state import state_of
 from coopetition_interp.training import Run, RunConfig, load_run
-from coopetition_interp.training.run_directory import EXACT_FLOATS
+from coopetition_interp.training.run_state import state_of
 
 SIGNIFICANT_DIGITS = 6
 """Digits that kept tables have."""
@@ -237,7 +237,7 @@ class Study:
 
     @cached_property
     def _all_metrics(self) -> pd.DataFrame:
-        return pd.read_csv(self.path / METRICS, **EXACT_FLOATS)
+        return read_csv_table(self.path / METRICS)
 
     def _planned(self) -> Iterator[StudyRun]:
         if self.packed:

@@ -5,6 +5,7 @@ from coopetition_interp.sequences.evaluators import (
     held_out_evaluators,
     induction_evaluators,
     make_evaluation_sequences,
+    matched_evaluators,
     standard_evaluators,
 )
 from coopetition_interp.sequences.sampler import SequenceSampler, labels_of_training_classes
@@ -34,6 +35,7 @@ __all__ = [
     "induction_evaluators",
     "labels_of_training_classes",
     "make_evaluation_sequences",
+    "matched_evaluators",
     "score_sequences",
     "standard_evaluators",
     "summarise",

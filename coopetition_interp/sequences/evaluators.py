@@ -94,6 +94,28 @@ def standard_evaluators(
     )
 
 
+def matched_evaluators(
+    n_pairs: int = 2,
+    n_sequences: int = 5000,
+    n_classes: int | None = 1600,
+    n_exemplars: int | None = 5,
+) -> tuple[EvaluatorConfig, ...]:
+    """ICL and Flip on sequences whose context shows the query exemplar itself (paper, Figure 6).
+
+    They score training on "matched" sequences on what it was trained on: "icl_matched" and
+    "flip_matched".
+    """
+    icl = EvaluatorConfig(
+        "icl_matched",
+        SequenceConfig(kind="icl_matched", n_pairs=n_pairs),
+        n_sequences=n_sequences,
+        n_classes=n_classes,
+        n_exemplars=n_exemplars,
+    )
+    flip = SequenceConfig(kind="flip_matched", n_pairs=n_pairs)
+    return icl, icl.replace(name="flip_matched", sequences=flip)
+
+
 def held_out_evaluators(
     n_pairs: int = 2,
     n_sequences: int = 5000,

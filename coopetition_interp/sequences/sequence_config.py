@@ -10,7 +10,17 @@ from pydantic import Field
 
 from coopetition_interp.config_class import Config, Count, Integer, Number, Seed, config_class
 
-SequenceKind = Literal["bursty", "matched", "icl_only", "ciwl_only", "iwl_only", "icl", "flip"]
+SequenceKind = Literal[
+    "bursty",
+    "matched",
+    "icl_only",
+    "ciwl_only",
+    "iwl_only",
+    "icl",
+    "flip",
+    "icl_matched",
+    "flip_matched",
+]
 LabelPairs = Literal["all", "train", "held_out"]
 
 
@@ -54,6 +64,8 @@ RULES_OF_KIND: dict[str, KindRules] = {
     "icl_only": KindRules(ContextRule.BURSTY, LabelRule.FRESH),
     "icl": KindRules(ContextRule.BURSTY, LabelRule.ZERO_ONE),
     "flip": KindRules(ContextRule.BURSTY, LabelRule.SWAPPED),
+    "icl_matched": KindRules(ContextRule.BURSTY, LabelRule.ZERO_ONE, True),
+    "flip_matched": KindRules(ContextRule.BURSTY, LabelRule.SWAPPED, True),
     "ciwl_only": KindRules(ContextRule.OTHER_CLASSES, LabelRule.ONE_REPLACED),
     "iwl_only": KindRules(ContextRule.OTHER_CLASSES, LabelRule.OWN),
 }
@@ -69,7 +81,8 @@ class SequenceConfig(Config):
             "icl_only" (labels drawn afresh for every sequence), "ciwl_only" (the right label is in
             context, the query's class is not), "iwl_only" (neither is), "icl" (bursty with labels
             0 and 1 at random), "flip" (bursty with the labels of the two classes exchanged; the
-            right answer is what the query's class carries in context).
+            right answer is what the query's class carries in context), "icl_matched" and
+            "flip_matched" (the same, with the query exemplar itself in context).
         n_pairs: Exemplar-label pairs before the query.
         p_bursty: Share of bursty sequences; in the rest query and context are all drawn
             independently. For "bursty" and "matched".

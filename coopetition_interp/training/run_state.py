@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import MissingFileError, RunDirectory, RunError
@@ -90,13 +90,18 @@ def status_of(path: str | Path) -> RunStatus:
     Raises:
         RunError: There is no run, or its status cannot be read.
     """
-    RunDirectory(path).read_status()
+    noted = RunDirectory(path).read_status()
     found = look_at(path)
-    return {  # type: ignore[typeddict-item]
-        "state": found.state,
-        "sequences_seen": found.sequences_seen,
-        "message": found.message,
-    }
+    states: tuple[Literal["running", "finished", "interrupted", "failed"], ...]
+    states = ("running", "finished", "interrupted", "failed")
+    for state in states:
+        if state == found.state:
+            return {
+                "state": state,
+                "sequences_seen": found.sequences_seen,
+                "message": found.message,
+            }
+    return noted
 
 
 def how_to_go_on(path: str | Path) -> str:

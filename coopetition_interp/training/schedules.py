@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from coopetition_interp.config_class import Config, Integer, Number, SequenceCount, config_class
-
 from coopetition_interp.training.moments import Moments
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.data import FeatureBank, FeatureSplit
 from coopetition_interp.evaluation import Scorer
 from coopetition_interp.interventions import BoundClamps
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
 from coopetition_interp.training.run import load_weights
-from coopetition_interp.config_class import ConfigError
 from coopetition_interp.training.run_config import RunConfig
 
 COMPILE_ABOVE_STEPS = 3000

@@ -34,8 +34,9 @@ def test_the_error_is_what_the_other_directions_hold_and_rounding(seed, n_direct
 def test_all_directions_keep_all_distances():
     original = features()
     compressed = compress(original, 12).features
-    before, after = (torch.cdist(each.reshape(-1, 12), each.reshape(-1, 12)) for each in
-                     (original, compressed))
+    before, after = (
+        torch.cdist(each.reshape(-1, 12), each.reshape(-1, 12)) for each in (original, compressed)
+    )
     # A turn of the coordinates changes no distance; 8 bits leave about one part in a hundred.
     torch.testing.assert_close(after, before, rtol=0.05, atol=0.1)
 
