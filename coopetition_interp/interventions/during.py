@@ -23,8 +23,8 @@ class During(Clamp):
     """
 
     clamp: Clamp
-    start: int = 0
-    stop: int | None = None
+    start: int | float = 0
+    stop: int | float | None = None
 
     def __post_init__(self) -> None:
         check_is_clamp(self.clamp)

@@ -20,7 +20,7 @@ def shown(value: object) -> str:
 def clipped(text: str, length: int = LONGEST_SHOWN) -> str:
     """A text on one line, its middle left out where it is longer than `length`."""
     line = " ".join(text.split())
-    line = line.encode("ascii", "backslashreplace").decode() if not line.isprintable() else line
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
     if len(line) <= length:
         return line
     end = length // 4

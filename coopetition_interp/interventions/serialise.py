@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,7 +67,9 @@ def parse_clamp(text: str) -> Clamp:
         )
     wrong = ValueError(f"{shown(text)} is not a clamp: {_EXAMPLE}")
     try:
-        call = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():  # Python warns of what an error is raised for anyway
+            warnings.simplefilter("ignore", SyntaxWarning)
+            call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Name | ast.Call):
             raise wrong
         return _from_syntax(call, text)
@@ -147,15 +150,13 @@ def _value(node: ast.expr, text: str) -> Any:
     """A field's value: a literal, a clamp, or several of either."""
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_value(item, text) for item in node.elts)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return _from_syntax(node, text)
+    if isinstance(node, ast.Name) and node.id in known_clamps():
+        return _from_syntax(node, text)
     try:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return _from_syntax(node, text)
-        if isinstance(node, ast.Name) and node.id in known_clamps():
-            return _from_syntax(node, text)
         return ast.literal_eval(node)
     except (ValueError, TypeError) as error:
-        if isinstance(node, ast.Call | ast.Name):
-            raise
         raise ValueError(
             f"{shown(text)}: the fields of a clamp are clamps and literal numbers, texts, lists "
             "and tuples"
