@@ -4,6 +4,7 @@
 |---|---|---|
 | `PreviousTokenHeads` | pattern: `strength` on the previous token, the rest on itself | thesis 4.4.2, C.5.2 |
 | `BlockPreviousToken` | scores of the previous token: -1e9 | paper E.1, Fig. 18 |
+| `SelfAttentionHeads` | pattern: all on the token itself | sibling of `BlockPreviousToken` |
 | `InductionHeads` | query's row of the pattern: `strength` on the right label, the rest on the other | thesis 4.4.2, C.1; paper Fig. 2b |
 | `MatchHeads` | query's row of the pattern: softmax of input similarities, on label tokens | the authors' released code |
 | `AblateHeads` | values: 0 | thesis 4.3, C.3; paper 4.1 |
@@ -15,6 +16,10 @@
 | `PerfectLayer0` | what block 1 reads: embeddings, with attention from a first pass on predecessors' | thesis C.5.2 |
 | `GraftIn` | embedding and blocks up to a layer: another model's | thesis C.5.1; paper Fig. 3c |
 | `GraftOut` | blocks after a layer and unembedding: another model's | paper Fig. 3b, 4a, 4b |
+| `During` | another clamp, for part of a training run | |
+
+A clamp of your own is a frozen dataclass that subclasses `Clamp`, `HeadsClamp` or `TwoPassClamp`, in
+any module.
 
 Which clamps can stand in one list, and which has the last word: see `contradictions`.
 """  # noqa: E501
@@ -25,20 +30,31 @@ from coopetition_interp.interventions.attention_clamps import (
     InductionHeads,
     MatchHeads,
     PreviousTokenHeads,
+    SelfAttentionHeads,
     SilenceExemplarAttention,
 )
-from coopetition_interp.interventions.clamp import Clamp
+from coopetition_interp.interventions.binding import BoundClamps, bind
+from coopetition_interp.interventions.claims import Claim
+from coopetition_interp.interventions.clamp import (
+    Clamp,
+    ClampedBatch,
+    Edit,
+    TwoPassClamp,
+    known_clamps,
+)
+from coopetition_interp.interventions.during import During
 from coopetition_interp.interventions.grafts import GraftIn, GraftOut
 from coopetition_interp.interventions.heads import layer_heads
-from coopetition_interp.interventions.run import (
-    BoundClamps,
-    bind,
-    clamped,
-    run_clamped,
-    run_clamped_with_cache,
+from coopetition_interp.interventions.heads_clamp import HeadsClamp
+from coopetition_interp.interventions.phases import (
+    ByPhase,
+    PhasedClamps,
+    active_at,
+    bind_phases,
+    phases,
 )
+from coopetition_interp.interventions.run import clamped, run_clamped, run_clamped_with_cache
 from coopetition_interp.interventions.serialise import (
-    CLAMPS,
     clamp_from_dict,
     clamp_to_dict,
     parse_clamp,
@@ -51,28 +67,40 @@ from coopetition_interp.interventions.two_pass import (
 )
 
 __all__ = [
-    "CLAMPS",
     "AblateEmbedding",
     "AblateHeads",
     "BlockPreviousToken",
     "BoundClamps",
+    "ByPhase",
+    "Claim",
     "Clamp",
+    "ClampedBatch",
     "CopyFromHead",
+    "During",
+    "Edit",
     "GraftIn",
     "GraftOut",
     "HeadTemperature",
+    "HeadsClamp",
     "InductionHeads",
     "MatchHeads",
     "PerfectLayer0",
+    "PhasedClamps",
     "Preserve",
     "PreviousTokenHeads",
+    "SelfAttentionHeads",
     "SilenceExemplarAttention",
+    "TwoPassClamp",
+    "active_at",
     "bind",
+    "bind_phases",
     "clamp_from_dict",
     "clamp_to_dict",
     "clamped",
+    "known_clamps",
     "layer_heads",
     "parse_clamp",
+    "phases",
     "run_clamped",
     "run_clamped_with_cache",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformer_lens import HookedTransformerConfig
 
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit, axis_mask
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.interventions.heads_clamp import HeadsClamp, HeadsEdit
 
@@ -30,16 +31,13 @@ class AblateHeads(HeadsClamp):
 
     hook_point: ClassVar[str] = "hook_v"
 
-    def __post_init__(self) -> None:
-        self._normalise()
-
     def check(self, cfg: HookedTransformerConfig) -> None:
         """Refuses heads that the model does not have, or that share their values."""
         super().check(cfg)
         if cfg.n_key_value_heads not in (None, cfg.n_heads):
             raise ValueError(
-                f"{self}: the model's heads share values in groups (grouped-query attention), so "
-                "the values of one head cannot be set to 0"
+                f"{shown(self)}: the model's heads share values in groups (grouped-query "
+                "attention), so the values of one head cannot be set to 0"
             )
 
     def _edit(self, batch: ClampedBatch) -> HeadsEdit:

@@ -11,19 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from coopetition_interp.interventions.clamp import (
-    MASKED_SCORE,
-    ClampedBatch,
-    fraction,
-    hold,
-    real_number,
-    truth,
-)
+from coopetition_interp.interventions.claims import ATTENTION_PATTERN, PREVIOUS_TOKEN_ATTENTION
+from coopetition_interp.interventions.clamp import MASKED_SCORE, ClampedBatch, hold
+from coopetition_interp.interventions.fields import fraction, softmax_temperature, truth
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.interventions.heads_clamp import HeadsClamp, HeadsEdit
-
-PATTERN = "the attention pattern"
-PREVIOUS_TOKEN = "the previous-token attention"
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class PreviousTokenHeads(HeadsClamp):
     heads: Iterable[Head]
     strength: float | int = 1.0
     label_rows_only: bool = False
-    what_is_held: ClassVar[tuple[str, ...]] = (PATTERN, PREVIOUS_TOKEN)
+    what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN, PREVIOUS_TOKEN_ATTENTION)
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -76,7 +68,7 @@ class BlockPreviousToken(HeadsClamp):
     heads: Iterable[Head]
     label_rows_only: bool = False
     hook_point: ClassVar[str] = "hook_attn_scores"
-    what_is_held: ClassVar[tuple[str, ...]] = (PREVIOUS_TOKEN,)
+    what_is_held: ClassVar[tuple[str, ...]] = (PREVIOUS_TOKEN_ATTENTION,)
 
     def __post_init__(self) -> None:
         truth(self.label_rows_only, "label_rows_only", type(self).__name__)
@@ -90,6 +82,38 @@ class BlockPreviousToken(HeadsClamp):
             ones = torch.ones(n_tokens, n_tokens, dtype=torch.bool, device=scores.device)
             previous = ones.tril(-1) & ones.triu(-1)
             return hold(scores, torch.where(previous, MASKED_SCORE, scores), heads, rows)
+
+        return edit
+
+
+@dataclass(frozen=True)
+class SelfAttentionHeads(HeadsClamp):
+    """Holds heads to the token itself: no other token is seen (sibling of `BlockPreviousToken`).
+
+    Row i of the pattern is 1 on token i and 0 elsewhere, so the head moves nothing between tokens
+    and writes a function of the token it stands at. One pass; queries and keys of these heads get
+    no gradient from the rows that are held, values do.
+
+    Attributes:
+        heads: (layer, head) pairs.
+        label_rows_only: Hold only the rows of label tokens and leave the others to the head.
+            Needs `Sequences`.
+    """
+
+    heads: Iterable[Head]
+    label_rows_only: bool = False
+    what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN, PREVIOUS_TOKEN_ATTENTION)
+
+    def __post_init__(self) -> None:
+        truth(self.label_rows_only, "label_rows_only", type(self).__name__)
+        self._normalise()
+
+    def _edit(self, batch: ClampedBatch) -> HeadsEdit:
+        rows = batch.labelled(self).label_positions if self.label_rows_only else None
+
+        def edit(pattern: Tensor, heads: list[int]) -> Tensor:
+            itself = torch.eye(pattern.shape[-1], dtype=pattern.dtype, device=pattern.device)
+            return hold(pattern, itself, heads, rows)
 
         return edit
 
@@ -113,8 +137,7 @@ class InductionHeads(HeadsClamp):
 
     heads: Iterable[Head]
     strength: float | int = 1.0
-    what_is_held: ClassVar[tuple[str, ...]] = (PATTERN,)
-    tied_to_batch: ClassVar[bool] = True
+    what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN,)
 
     def __post_init__(self) -> None:
         self._normalise(strength=fraction(self.strength, "strength", type(self).__name__))
@@ -151,20 +174,16 @@ class MatchHeads(HeadsClamp):
 
     Attributes:
         heads: (layer, head) pairs.
-        temperature: Of the softmax, 0 or more.
+        temperature: Of the softmax: 0, or from 1e-6 to 1e6.
     """
 
     heads: Iterable[Head]
     temperature: float | int = 0.0
-    what_is_held: ClassVar[tuple[str, ...]] = (PATTERN,)
-    tied_to_batch: ClassVar[bool] = True
+    what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN,)
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        temperature = real_number(self.temperature, "temperature", name)
-        if not temperature >= 0:
-            raise ValueError(f"{name}: temperature cannot be negative; got {self.temperature!r}")
-        self._normalise(temperature=temperature)
+        self._normalise(temperature=softmax_temperature(self.temperature, name, zero=True))
 
     def _edit(self, batch: ClampedBatch) -> HeadsEdit:
         sequences = batch.labelled(self)
@@ -197,9 +216,6 @@ class SilenceExemplarAttention(HeadsClamp):
 
     heads: Iterable[Head]
     hook_point: ClassVar[str] = "hook_attn_scores"
-
-    def __post_init__(self) -> None:
-        self._normalise()
 
     def _edit(self, batch: ClampedBatch) -> HeadsEdit:
         sequences = batch.labelled(self)

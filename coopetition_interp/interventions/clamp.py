@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.interventions.claims import Claim
+from coopetition_interp.interventions.fields import clipped, shown
 from coopetition_interp.sequences.sequences import Sequences
 
 Edit = tuple[str, Callable[[Tensor], Tensor]]
@@ -28,21 +29,52 @@ ModelInput = Sequences | Int[Tensor, "batch n_tokens"]
 MASKED_SCORE = -1e9
 """Attention score (or logit) of what must have no weight; its softmax is exactly 0."""
 
+_KINDS: dict[str, type[Clamp]] = {}
 
-@dataclass(frozen=True, eq=False)
+
 class ClampedBatch:
-    """A batch that runs under clamps, as the clamps see it.
+    """A batch that runs under clamps, as one of them sees it.
+
+    It notes whether the clamp looks at it, when edits are made or when they are applied: a clamp
+    that did holds for this batch alone.
+
+    Args:
+        cfg: Config of the model.
+        clamp: The clamp that sees it.
+        input: What the model is fed.
+        first_pass: Activations recorded for the clamp in the first pass, by hook name; empty
+            during that pass and when the clamp asks for none.
 
     Attributes:
-        cfg: Config of the model.
-        input: What the model is fed.
-        first_pass: Activations recorded in the first pass, by hook name; empty during that pass
-            and when no clamp asks for one.
+        was_looked_at: Whether the clamp has looked at the input or the first pass.
+        another_input_runs: Whether the model is running on another input; looking is then refused.
     """
 
-    cfg: HookedTransformerConfig
-    input: ModelInput
-    first_pass: Mapping[str, Tensor] = field(default_factory=dict)
+    def __init__(
+        self,
+        cfg: HookedTransformerConfig,
+        clamp: Clamp,
+        input: ModelInput,
+        first_pass: Mapping[str, Tensor] | None = None,
+    ):
+        self.cfg = cfg
+        self.was_looked_at = False
+        self.another_input_runs = False
+        self._clamp = clamp
+        self._input = input
+        self._first_pass = first_pass or {}
+
+    @property
+    def input(self) -> ModelInput:
+        """What the model is fed."""
+        self._look()
+        return self._input
+
+    @property
+    def first_pass(self) -> Mapping[str, Tensor]:
+        """What `first_pass_reads` names, as it was in the first pass."""
+        self._look()
+        return self._first_pass
 
     def labelled(self, clamp: Clamp) -> Sequences:
         """The input as `Sequences`, for a clamp that has to know exemplars from labels.
@@ -52,33 +84,68 @@ class ClampedBatch:
         """
         if not isinstance(self.input, Sequences):
             raise TypeError(
-                f"{clamp} has to know exemplars from labels: it needs Sequences; got "
+                f"{shown(clamp)} has to know exemplars from labels: it needs Sequences; got "
                 f"{type(self.input).__name__}"
             )
         return self.input
 
     def from_first_pass(self, name: str, detach: bool) -> Tensor:
-        """An activation of the first pass; with `detach`, no gradient flows into that pass."""
+        """An activation of the first pass; with `detach`, no gradient flows into that pass.
+
+        Raises:
+            ValueError: If it was not recorded.
+        """
+        if name not in self.first_pass:
+            raise ValueError(
+                f"{shown(self._clamp)} takes {clipped(name)} from the first pass, but its "
+                "first_pass_reads does not name it (and first_pass_edits can take nothing)"
+            )
         activation = self.first_pass[name]
         return activation.detach() if detach else activation
+
+    def refusal(self) -> ValueError:
+        """The error for a run on another input."""
+        return ValueError(
+            f"{shown(self._clamp)} holds for the sequences given to clamped(); to run others, "
+            "clamp the model for them"
+        )
+
+    def _look(self) -> None:
+        self.was_looked_at = True
+        if self.another_input_runs:
+            raise self.refusal()
 
 
 class Clamp:
     """Base of all clamps, which are frozen dataclasses.
 
-    To add one: subclass, write `edits` (and what else applies below), and list the class in
-    `serialise.CLAMPS`.
+    To add one: subclass, in any module, and write `edits` (and what else applies below); a clamp
+    that needs a first pass subclasses `TwoPassClamp`, one on chosen heads may subclass
+    `HeadsClamp`. It can be typed, saved and loaded wherever its module has been imported. To be
+    saved, its fields are numbers, texts, True, False, None, clamps and tuples of these.
 
     Attributes:
         precedence: Where two clamps edit one activation, the lower precedence goes first, so that
             the higher one has the last word; equal ones go in the order of the list.
-        tied_to_batch: Whether the edits fit only the sequences they were made for.
-        detach: Whether the first pass is kept out of the gradient; a field of two-pass clamps.
     """
 
     precedence: ClassVar[int] = 2
-    tied_to_batch: ClassVar[bool] = False
-    detach: bool
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        """Makes the clamp known by its name.
+
+        Raises:
+            TypeError: If another clamp has that name.
+        """
+        super().__init_subclass__(**how)
+        other = _KINDS.get(cls.__name__)
+        # Run again in a notebook, or made again by dataclass(slots=True), it is the same class.
+        if other is not None and _is_own_dataclass(other) and full_name(other) != full_name(cls):
+            raise TypeError(
+                f"two clamps would be saved under the name {cls.__name__}: {full_name(other)} and "
+                f"{full_name(cls)}; rename one of them"
+            )
+        _KINDS[cls.__name__] = cls
 
     def edits(self, batch: ClampedBatch) -> Iterator[Edit]:
         """What is set during the clamped pass.
@@ -86,10 +153,10 @@ class Clamp:
         Raises:
             TypeError: If the clamp needs to know exemplars from labels and is fed tokens.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no edits()")
 
     def first_pass_reads(self, cfg: HookedTransformerConfig) -> set[str]:
-        """Hook names whose activations the first pass must record."""
+        """Hook names whose activations the first pass must record; for a `TwoPassClamp`."""
         return set()
 
     def first_pass_edits(self, batch: ClampedBatch) -> Iterator[Edit]:
@@ -107,8 +174,8 @@ class Clamp:
             ValueError: If it does.
         """
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
-        """What this clamp alone may set, in words: see `contradictions`."""
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
+        """What this clamp alone may set: see `contradictions`."""
         return set()
 
     def __str__(self) -> str:
@@ -116,10 +183,63 @@ class Clamp:
         given = []
         for each in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, each.name)
-            if value != each.default:
-                shown = list(value) if each.name == "heads" else value
-                given.append(f"{each.name}={shown!r}")
+            if each.init and not (type(value) is type(each.default) and value == each.default):
+                value = list(value) if each.name == "heads" else value
+                given.append(f"{each.name}={value if isinstance(value, Clamp) else repr(value)}")
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+class TwoPassClamp(Clamp):
+    """Base of clamps that take something from a first pass of the same batch.
+
+    Subclasses say what (`first_pass_reads`: names of any of the model's hook points) and take it
+    in `edits` by `batch.from_first_pass`. The first pass runs all tokens to the end, or to the
+    last block that is read; in the clamped pass the final LayerNorm and the unembedding may run
+    on the query alone, and what is set there is read at the last token.
+
+    Attributes:
+        detach: Whether the first pass is kept out of the gradient: a field or a property of every
+            subclass.
+    """
+
+    detach: bool
+
+
+def known_clamps() -> dict[str, type[Clamp]]:
+    """Every clamp whose module has been imported, by the name it is saved and typed under."""
+    return {name: kind for name, kind in _KINDS.items() if _is_own_dataclass(kind)}
+
+
+def full_name(kind: type) -> str:
+    """A class's module and name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def check_is_clamp(value: object) -> None:
+    """Refuses what is no clamp, or only half of one.
+
+    Raises:
+        TypeError: Saying what is missing.
+    """
+    kind = type(value)
+    if not isinstance(value, Clamp):
+        raise TypeError(f"{shown(value)} is not a clamp")
+    if not (_is_own_dataclass(kind) and kind.__dict__["__dataclass_params__"].frozen):
+        raise TypeError(
+            f"{full_name(kind)} is no frozen dataclass: write @dataclass(frozen=True) above the "
+            "class"
+        )
+    reserved = {"kind", "module"} & {each.name for each in dataclasses.fields(value)}  # type: ignore[arg-type]
+    if reserved:
+        raise TypeError(
+            f"{full_name(kind)}: a clamp is saved with its class as kind and module, so no field "
+            f"can be called {' or '.join(sorted(reserved))}"
+        )
+
+
+def _is_own_dataclass(kind: type) -> bool:
+    """Whether the class itself, not one that it inherits from, was made a dataclass."""
+    return "__dataclass_params__" in kind.__dict__
 
 
 def axis_mask(chosen: Iterable[int], size: int, device: torch.device) -> Bool[Tensor, n_entries]:
@@ -151,37 +271,3 @@ def hold(
     if columns is not None:
         mask = mask & axis_mask(columns, n_keys, attention.device)
     return torch.where(mask, value, attention)
-
-
-def fraction(value: object, name: str, owner: str) -> float:
-    """`value` as a number from 0 to 1.
-
-    Raises:
-        ValueError: If it is not one.
-    """
-    number = real_number(value, name, owner)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{owner}: {name} is a fraction from 0 to 1; got {value!r}")
-    return number
-
-
-def real_number(value: object, name: str, owner: str) -> float:
-    """`value` as a finite float.
-
-    Raises:
-        ValueError: If it is not a number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) == float("inf"):
-        raise ValueError(f"{owner}: {name} must be a finite number; got {value!r}")
-    return float(value)
-
-
-def truth(value: object, name: str, owner: str) -> bool:
-    """`value` if it is True or False.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{owner}: {name} must be True or False; got {value!r}")
-    return value

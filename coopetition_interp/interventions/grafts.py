@@ -16,7 +16,15 @@ import safetensors.torch
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.interventions.claims import (
+    BLOCK_INPUT,
+    BLOCK_WEIGHTS,
+    EMBEDDING_WEIGHTS,
+    UNEMBEDDING_WEIGHTS,
+    Claim,
+)
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
+from coopetition_interp.interventions.fields import clipped, shown
 
 Checkpoint = str | os.PathLike[str] | HookedTransformer
 """A safetensors file holding a model's state dict, or a model in memory."""
@@ -30,7 +38,8 @@ class _Graft(Clamp):
         name = type(self).__name__
         if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < -1:
             raise ValueError(
-                f"{name}: layer is a block's number, or -1 for the embedding; got {self.layer!r}"
+                f"{name}: layer is a block's number, or -1 for the embedding; got "
+                f"{shown(self.layer)}"
             )
         if isinstance(self.checkpoint, str | os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
@@ -43,7 +52,7 @@ class _Graft(Clamp):
     def check(self, cfg: HookedTransformerConfig) -> None:
         if self.layer >= cfg.n_layers:
             raise ValueError(
-                f"{self}: the model has no block {self.layer}, its blocks are 0 to "
+                f"{shown(self)}: the model has no block {shown(self.layer)}, its blocks are 0 to "
                 f"{cfg.n_layers - 1}"
             )
 
@@ -73,12 +82,12 @@ class GraftIn(_Graft):
     checkpoint: Checkpoint
     layer: int
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
         """The grafted layers, and what they feed."""
-        claimed = {"the weights of the embedding"}
-        claimed |= {f"the weights of block {layer}" for layer in range(self.layer + 1)}
+        claimed = {Claim(EMBEDDING_WEIGHTS)}
+        claimed |= {Claim(BLOCK_WEIGHTS, layer) for layer in range(self.layer + 1)}
         if self.layer >= 0:
-            claimed.add("what block 1 reads")
+            claimed.add(Claim(BLOCK_INPUT, 1))
         return claimed
 
     def replaced_weights(self, model: HookedTransformer) -> dict[str, Tensor]:
@@ -101,10 +110,10 @@ class GraftOut(_Graft):
     checkpoint: Checkpoint
     layer: int
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
         """The grafted layers."""
-        claimed = {f"the weights of block {i}" for i in range(self.layer + 1, cfg.n_layers)}
-        return claimed | {"the weights of the unembedding"}
+        claimed = {Claim(BLOCK_WEIGHTS, layer) for layer in range(self.layer + 1, cfg.n_layers)}
+        return claimed | {Claim(UNEMBEDDING_WEIGHTS)}
 
     def replaced_weights(self, model: HookedTransformer) -> dict[str, Tensor]:
         """The donor's weights after `layer`."""
@@ -163,17 +172,17 @@ def _donor_weights(
     for name in sorted({*donor, *required}):
         if name not in donor:
             raise ValueError(
-                f"{graft}: the donor has no {name}, the model has one of shape "
+                f"{shown(graft)}: the donor has no {name}, the model has one of shape "
                 f"{list(own[name].shape)}: a donor is a model of the same shape"
             )
         if name not in own:
             raise ValueError(
-                f"{graft}: the donor has a {name} of shape {list(donor[name].shape)}, the model "
-                "has none: a donor is a model of the same shape"
+                f"{shown(graft)}: the donor has a {name} of shape {list(donor[name].shape)}, "
+                "the model has none: a donor is a model of the same shape"
             )
         if donor[name].shape != own[name].shape:
             raise ValueError(
-                f"{graft}: {name} is {list(donor[name].shape)} in the donor and "
+                f"{shown(graft)}: {name} is {list(donor[name].shape)} in the donor and "
                 f"{list(own[name].shape)} in the model: a donor is a model of the same shape"
             )
     return {
@@ -192,10 +201,13 @@ def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
     if isinstance(checkpoint, HookedTransformer):
         return dict(checkpoint.state_dict())
     if not os.path.isfile(checkpoint):
-        raise FileNotFoundError(f"there is no checkpoint {os.fspath(checkpoint)} to graft from")
+        raise FileNotFoundError(
+            f"there is no checkpoint {clipped(os.fspath(checkpoint), 300)} to graft from"
+        )
     try:
         return safetensors.torch.load_file(checkpoint)
     except safetensors.SafetensorError as error:
         raise ValueError(
-            f"{os.fspath(checkpoint)} is not a (whole) safetensors file: {error}"
+            f"{clipped(os.fspath(checkpoint), 300)} is not a (whole) safetensors file: "
+            f"{clipped(str(error))}"
         ) from error

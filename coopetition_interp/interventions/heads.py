@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from operator import index
 from typing import Any
 
 from transformer_lens import HookedTransformerConfig
+
+from coopetition_interp.interventions.fields import shown
 
 Head = Sequence[int]
 """(layer, head); a tuple once a clamp holds it."""
@@ -22,13 +25,16 @@ def as_head(head: Any, owner: str) -> tuple[int, int]:
     Raises:
         ValueError: If it is no such pair.
     """
-    try:
-        layer, number = (index(part) for part in head)
-    except (TypeError, ValueError):
-        layer = number = -1
+    layer = number = -1
+    # Texts and bytes are pairs to Python too, and True and False are numbers.
+    if not isinstance(head, str | bytes | bytearray | Mapping | Set):
+        with suppress(TypeError, ValueError):
+            parts = tuple(head)
+            if not any(isinstance(part, bool) for part in parts):
+                layer, number = (index(part) for part in parts)
     if layer < 0 or number < 0:
         raise ValueError(
-            f"{owner}: a head is a pair (layer, head) of numbers from 0 up; got {head!r}"
+            f"{owner}: a head is a pair (layer, head) of numbers from 0 up; got {shown(head)}"
         )
     return layer, number
 
@@ -39,8 +45,8 @@ def as_heads(heads: Iterable[Any], owner: str) -> tuple[tuple[int, int], ...]:
     Raises:
         ValueError: If there are none, or one is not a pair of numbers.
     """
-    if isinstance(heads, str) or not isinstance(heads, Iterable):
-        raise ValueError(f"{owner}: heads is a list of (layer, head) pairs; got {heads!r}")
+    if isinstance(heads, str | bytes | bytearray | Mapping) or not isinstance(heads, Iterable):
+        raise ValueError(f"{owner}: heads is a list of (layer, head) pairs; got {shown(heads)}")
     pairs = tuple(sorted({as_head(head, owner) for head in heads}))
     if not pairs:
         raise ValueError(f"{owner}: no heads are named; heads=[(layer, head), ...]")
@@ -77,7 +83,8 @@ def check_layer(layer: int, cfg: HookedTransformerConfig, owner: object) -> None
     """
     if not 0 <= layer < cfg.n_layers:
         raise ValueError(
-            f"{owner}: the model has no block {layer}, its blocks are 0 to {cfg.n_layers - 1}"
+            f"{shown(owner)}: the model has no block {shown(layer)}, its blocks are 0 to "
+            f"{cfg.n_layers - 1}"
         )
 
 
@@ -91,5 +98,6 @@ def check_heads(heads: Iterable[Head], cfg: HookedTransformerConfig, owner: obje
         check_layer(layer, cfg, owner)
         if head >= cfg.n_heads:
             raise ValueError(
-                f"{owner}: block {layer} has no head {head}, its heads are 0 to {cfg.n_heads - 1}"
+                f"{shown(owner)}: block {layer} has no head {shown(head)}, its heads are 0 to "
+                f"{cfg.n_heads - 1}"
             )

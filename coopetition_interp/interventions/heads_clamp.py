@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 from transformer_lens import HookedTransformerConfig
 
+from coopetition_interp.interventions.claims import Claim
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
 from coopetition_interp.interventions.heads import Head, as_heads, by_layer, check_heads
 
@@ -23,15 +24,18 @@ class HeadsClamp(Clamp):
     Attributes:
         heads: (layer, head) pairs, sorted, each once.
         hook_point: Which of an attention's hook points is set.
-        what_is_held: What no other clamp may set on the same heads, in words.
+        what_is_held: What no other clamp may set on the same heads: see `Claim.what`.
     """
 
     heads: Iterable[Head]
     hook_point: ClassVar[str] = "hook_pattern"
     what_is_held: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        self._normalise()
+
     def _edit(self, batch: ClampedBatch) -> HeadsEdit:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _edit()")
 
     def _normalise(self, **fields: object) -> None:
         """Sets `heads`, and other checked fields, on the frozen instance."""
@@ -43,12 +47,10 @@ class HeadsClamp(Clamp):
         """Refuses heads that the model does not have."""
         check_heads(self.heads, cfg, self)
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
         """`what_is_held`, of each head."""
         return {
-            f"{what} of head {head} of block {layer}"
-            for what in self.what_is_held
-            for layer, head in self.heads
+            Claim(what, layer, head) for what in self.what_is_held for layer, head in self.heads
         }
 
     def edits(self, batch: ClampedBatch) -> Iterator[Edit]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,74 +11,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformer_lens import ActivationCache, HookedTransformer, HookedTransformerConfig
-from transformer_lens.hook_points import HookPoint
+from transformer_lens import ActivationCache, HookedTransformer
 
-from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit, ModelInput
-from coopetition_interp.interventions.contradictions import check_contradictions
+from coopetition_interp.interventions.binding import (
+    BoundClamps,
+    Clamps,
+    bind,
+    check_hook_point,
+)
+from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, ModelInput, TwoPassClamp
+from coopetition_interp.interventions.fields import shown
+from coopetition_interp.interventions.on_hook_points import (
+    PlacedEdit,
+    check_all_fired,
+    edited,
+    weights_in_place,
+)
 from coopetition_interp.model.exemplar_label_transformer import ExemplarLabelTransformer
-from coopetition_interp.sequences.sequences import Sequences
-
-
-@dataclass(frozen=True, eq=False)
-class BoundClamps:
-    """Clamps found to fit a model and each other, with their donors loaded: see `bind`.
-
-    Attributes:
-        clamps: The clamps, in the order given.
-        donated: Weights that grafts put in place of the model's, by name.
-        shape: What the model must look like.
-    """
-
-    clamps: tuple[Clamp, ...]
-    donated: Mapping[str, Tensor]
-    shape: tuple[int, ...]
-
-    def in_order(self) -> list[Clamp]:
-        """The clamps in the order in which their edits are applied at a hook point."""
-        return sorted(self.clamps, key=lambda clamp: clamp.precedence)
-
-
-Clamps = Iterable[Clamp] | BoundClamps
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool]
 
-
-def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
-    """Checks clamps against a model and each other, and loads what they need, once.
-
-    Every function here binds the clamps it is given. Bind them yourself to run many batches, or
-    to find a mistake before hours are spent.
-
-    Args:
-        clamps: The clamps; bound ones are given back.
-        model: A model they are for.
-
-    Raises:
-        TypeError: If something in the list is no clamp.
-        ValueError: If a clamp names what the model lacks, two clamps contradict each other, or a
-            donor does not fit; or if bound clamps were bound to a model of another shape.
-        FileNotFoundError: If a donor's checkpoint is not there.
-    """
-    shape = _shape(model.cfg)
-    if isinstance(clamps, BoundClamps):
-        if clamps.shape != shape:
-            raise ValueError(
-                "these clamps were bound to a model of another shape: bind them to this one"
-            )
-        return clamps
-    if isinstance(clamps, Clamp):
-        raise TypeError(f"clamps come in a list: [{clamps}]")
-    clamps = tuple(clamps)
-    for clamp in clamps:
-        if not isinstance(clamp, Clamp):
-            raise TypeError(f"{clamp!r} is not a clamp")
-        clamp.check(model.cfg)
-    check_contradictions(clamps, model.cfg)
-    donated: dict[str, Tensor] = {}
-    for clamp in clamps:
-        donated |= clamp.replaced_weights(model)
-    return BoundClamps(clamps, donated, shape)
+FORMS_LOGITS = ("logits", "query_logits", "loss", "both")
+"""Return types for which every part of the model is run."""
 
 
 def run_clamped(
@@ -106,14 +59,19 @@ def run_clamped(
         What `return_type` names: logits of the query [batch, n_labels] by default.
 
     Raises:
-        TypeError: If a clamp has to know exemplars from labels and is fed tokens.
-        ValueError: See `bind`.
+        TypeError: If a clamp has to know exemplars from labels and is fed tokens; see `bind`.
+        ValueError: If a clamp sets a hook point that the model has not or does not run, or sets
+            it to nothing; see `bind`.
         FileNotFoundError: See `bind`.
     """
     bound = bind(clamps, model)
     weights = {**(parameters or {}), **bound.donated}
-    with _edited(model, _clamped_pass_edits(model, sequences, bound, weights)):
-        return _forward(model, weights, sequences, return_type)
+    edits = _clamped_pass_edits(model, sequences, bound, weights)
+    with edited(model, edits):
+        output = _forward(model, weights, sequences, return_type)
+    if return_type in FORMS_LOGITS:
+        check_all_fired(edits)
+    return output
 
 
 def run_clamped_with_cache(
@@ -140,7 +98,7 @@ def run_clamped_with_cache(
 
     Raises:
         TypeError: See `run_clamped`.
-        ValueError: See `bind`.
+        ValueError: See `run_clamped`.
         FileNotFoundError: See `bind`.
     """
     bound = bind(clamps, model)
@@ -149,10 +107,11 @@ def run_clamped_with_cache(
     was_caching = model.is_caching
     kept, caching_hooks, _ = model.get_caching_hooks(names_filter)
     try:
-        with _edited(model, edits), model.hooks(fwd_hooks=caching_hooks):
+        with edited(model, edits), model.hooks(fwd_hooks=caching_hooks):
             logits = _forward(model, weights, sequences, "query_logits")
     finally:
         model.is_caching = was_caching
+    check_all_fired(edits)
     return logits, ActivationCache(kept, model)
 
 
@@ -172,8 +131,8 @@ def clamped(
 
     Args:
         model: The model.
-        sequences: What it will be run on. Clamps that are tied to a batch (those that look at
-            labels or features, and two-pass ones) refuse another input.
+        sequences: What it will be run on. Clamps that look at it (at labels, at features, at a
+            first pass) refuse another input, even an equal one.
         clamps: What is held.
 
     Yields:
@@ -181,32 +140,26 @@ def clamped(
 
     Raises:
         TypeError: See `run_clamped`.
-        ValueError: See `bind`; also when the model is run on another input than `sequences`.
+        ValueError: See `run_clamped`; also when the model is run on another input than `sequences`.
         FileNotFoundError: See `bind`.
     """
     bound = bind(clamps, model)
     edits = _clamped_pass_edits(model, sequences, bound, bound.donated)
-    tied = [clamp for clamp in bound.clamps if clamp.tied_to_batch]
+    batches = {id(edit.batch): edit.batch for edit in edits}.values()
 
     def refuse_other_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = args[0] if args else kwargs.get("input")
-        if isinstance(given, Sequences | Tensor) and given is not sequences:
-            raise ValueError(
-                f"{tied[0]} holds for the sequences given to clamped(); to run others, clamp "
-                "the model for them"
-            )
+        another = (args[0] if args else kwargs.get("input")) is not sequences
+        for batch in batches:
+            batch.another_input_runs = another  # so that a later look at the batch is refused too
+            if another and batch.was_looked_at:
+                raise batch.refusal()
 
-    guards = [model.register_forward_pre_hook(refuse_other_input, with_kwargs=True)] if tied else []
+    guard = model.register_forward_pre_hook(refuse_other_input, with_kwargs=True)
     try:
-        with _edited(model, edits), _weights_in_place(model, bound.donated):
+        with edited(model, edits), weights_in_place(model, bound.donated):
             yield model
     finally:
-        for guard in guards:
-            guard.remove()
-
-
-def _shape(cfg: HookedTransformerConfig) -> tuple[int, ...]:
-    return (cfg.n_layers, cfg.n_heads, cfg.d_model, cfg.d_head, cfg.d_vocab, cfg.n_ctx)
+        guard.remove()
 
 
 def _forward(
@@ -231,11 +184,15 @@ def _clamped_pass_edits(
     input: ModelInput,
     bound: BoundClamps,
     weights: Mapping[str, Tensor],
-) -> list[Edit]:
+) -> list[PlacedEdit]:
     """Edits of the clamped pass in order of application, after running the first pass if needed."""
-    first_pass = _run_first_pass(model, input, bound, weights)
-    batch = ClampedBatch(model.cfg, input, first_pass)
-    return [edit for clamp in bound.in_order() for edit in clamp.edits(batch)]
+    recorded = _run_first_pass(model, input, bound, weights)
+    placed = []
+    for clamp in bound.in_order():
+        first_pass = {name: recorded[name] for name in clamp.first_pass_reads(model.cfg)}
+        batch = ClampedBatch(model.cfg, clamp, input, first_pass)
+        placed += _placed(clamp.edits(batch), "edits", model, clamp, batch)
+    return placed
 
 
 def _run_first_pass(
@@ -245,72 +202,55 @@ def _run_first_pass(
     weights: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """What two-pass clamps take from their first pass, by hook name."""
-    readers = [clamp for clamp in bound.clamps if clamp.first_pass_reads(model.cfg)]
+    readers = [
+        (clamp, sorted(clamp.first_pass_reads(model.cfg)))
+        for clamp in bound.clamps
+        if isinstance(clamp, TwoPassClamp)
+    ]
     if not readers:
         return {}
-    batch = ClampedBatch(model.cfg, input)
-    edits = [edit for clamp in bound.in_order() for edit in clamp.first_pass_edits(batch)]
+    edits = []
+    for clamp in bound.in_order():
+        batch = ClampedBatch(model.cfg, clamp, input)
+        edits += _placed(clamp.first_pass_edits(batch), "first_pass_edits", model, clamp, batch)
     recorded: dict[str, Tensor] = {}
 
     def record(activation: Tensor, name: str) -> Tensor:
         recorded[name] = activation
         return activation
 
-    names = sorted(set().union(*(clamp.first_pass_reads(model.cfg) for clamp in readers)))
-    edits += [(name, partial(record, name=name)) for name in names]
-    last_layer = max(int(name.split(".")[1]) for name in names)
-    wants_gradient = torch.is_grad_enabled() and not all(clamp.detach for clamp in readers)
-    with _edited(model, edits), torch.set_grad_enabled(wants_gradient):
-        _forward(model, weights, input, None, stop_at_layer=last_layer + 1)
+    for reader, reads in readers:
+        batch = ClampedBatch(model.cfg, reader, input)
+        edits += [PlacedEdit(reader, name, partial(record, name=name), batch) for name in reads]
+    names = {name for _, reads in readers for name in reads}
+    wants_gradient = torch.is_grad_enabled() and not all(clamp.detach for clamp, _ in readers)
+    with edited(model, edits), torch.set_grad_enabled(wants_gradient):
+        if all(name.startswith("blocks.") for name in names):
+            last_layer = max(int(name.split(".")[1]) for name in names)
+            _forward(model, weights, input, None, stop_at_layer=last_layer + 1)
+        else:
+            _forward(model, weights, input, "logits")
+    check_all_fired(edits)
     return recorded
 
 
-@contextmanager
-def _edited(model: HookedTransformer, edits: list[Edit]) -> Iterator[None]:
-    """Holds edits on hook points, in order and before any other hook there.
+def _placed(
+    edits: Any, method: str, model: HookedTransformer, clamp: Clamp, batch: ClampedBatch
+) -> list[PlacedEdit]:
+    """A clamp's edits, found to be edits of hook points that the model has.
 
-    The hooks are "permanent" to TransformerLens, so that a `reset_hooks` in the meantime leaves
-    them; here they go when the block is left.
+    Raises:
+        TypeError: If they are no pairs of a hook point and a function.
+        ValueError: If the model has no such hook point.
     """
-    points: list[HookPoint] = []
-    hooks: list[Any] = []
-    try:
-        for name, edit in reversed(edits):  # each goes before those already there
-            points.append(model.hook_dict[name])
-            hooks.append(_as_hook(edit))
-            points[-1].add_hook(hooks[-1], is_permanent=True, prepend=True)
-        yield
-    finally:
-        for point in points:
-            ours = [handle for handle in point.fwd_hooks if handle.user_hook in hooks]
-            for handle in ours:
-                handle.hook.remove()
-            point.fwd_hooks = [handle for handle in point.fwd_hooks if handle not in ours]
-
-
-def _as_hook(edit: Any) -> Any:
-    """An edit in the form of a TransformerLens hook."""
-
-    def clamp_hook(activation: Tensor, hook: HookPoint) -> Tensor:
-        return edit(activation)
-
-    return clamp_hook
-
-
-@contextmanager
-def _weights_in_place(model: HookedTransformer, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Puts weights in place of the model's own, and these back at the end."""
-    own: list[tuple[nn.Module, str, Tensor]] = []
-    try:
-        for name, value in weights.items():
-            path, _, leaf = name.rpartition(".")
-            module = model.get_submodule(path)
-            own.append((module, leaf, getattr(module, leaf)))
-            is_parameter = leaf in module._parameters
-            setattr(
-                module, leaf, nn.Parameter(value, requires_grad=False) if is_parameter else value
-            )
-        yield
-    finally:
-        for module, leaf, value in own:
-            setattr(module, leaf, value)
+    wrong = f"{shown(clamp)}: {method}() gives (hook point, function) pairs; got "
+    if not isinstance(edits, Iterable):
+        raise TypeError(f"{wrong}{shown(edits)}")
+    placed = []
+    for edit in edits:
+        is_pair = isinstance(edit, tuple) and len(edit) == 2
+        if not (is_pair and isinstance(edit[0], str) and callable(edit[1])):
+            raise TypeError(f"{wrong}{shown(edit)}")
+        check_hook_point(edit[0], model, clamp, "sets")
+        placed.append(PlacedEdit(clamp, edit[0], edit[1], batch))
+    return placed

@@ -9,7 +9,7 @@ The values computed are the same; what differs is what learns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -19,15 +19,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedTransformerConfig
 
+from coopetition_interp.interventions.claims import (
+    ATTENTION_TEMPERATURE,
+    BLOCK_INPUT,
+    OUTPUT_LOGITS,
+    Claim,
+)
 from coopetition_interp.interventions.clamp import (
     MASKED_SCORE,
-    Clamp,
     ClampedBatch,
     Edit,
+    TwoPassClamp,
     hold,
-    real_number,
-    truth,
 )
+from coopetition_interp.interventions.fields import shown, softmax_temperature, truth
 from coopetition_interp.interventions.heads import (
     Head,
     as_head,
@@ -39,7 +44,7 @@ from coopetition_interp.interventions.heads_clamp import HeadsClamp
 
 
 @dataclass(frozen=True)
-class Preserve(Clamp):
+class Preserve(TwoPassClamp):
     """Keeps what heads compute as it is without the other clamps (paper 4.1, 4.2; thesis C.3).
 
     Patterns, queries, keys or values are those of a first, unclamped pass. Other clamps then
@@ -62,7 +67,6 @@ class Preserve(Clamp):
     values: bool | Sequence[int] = False
     detach: bool = False
     precedence: ClassVar[int] = 0
-    tied_to_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         truth(self.detach, "detach", "Preserve")
@@ -114,16 +118,18 @@ _PRESERVED = {
 def _as_layers(layers: object, name: str) -> bool | tuple[int, ...]:
     if isinstance(layers, bool):
         return layers
-    if not isinstance(layers, Iterable) or isinstance(layers, str):
-        raise ValueError(f"Preserve: {name} is True, False or a tuple of layers; got {layers!r}")
-    chosen = sorted(set(layers))
+    if not isinstance(layers, Iterable) or isinstance(layers, str | bytes | bytearray | Mapping):
+        raise ValueError(
+            f"Preserve: {name} is True, False or a tuple of layers; got {shown(layers)}"
+        )
+    chosen = tuple(layers)
     if not chosen or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in chosen):
-        raise ValueError(f"Preserve: {name} names layers by number from 0 up; got {layers!r}")
-    return tuple(chosen)
+        raise ValueError(f"Preserve: {name} names layers by number from 0 up; got {shown(layers)}")
+    return tuple(sorted(set(chosen)))
 
 
 @dataclass(frozen=True)
-class HeadTemperature(HeadsClamp):
+class HeadTemperature(HeadsClamp, TwoPassClamp):
     """Sharpens or blurs heads: their scores in a first pass, divided (paper C.2, Fig. 15b, c).
 
     Block-previous-token and silence clamps on the same heads act on the divided scores, in either
@@ -133,7 +139,7 @@ class HeadTemperature(HeadsClamp):
 
     Attributes:
         heads: (layer, head) pairs.
-        temperature: Above 0; below 1 sharpens.
+        temperature: From 1e-6 to 1e6; below 1 sharpens.
         detach: Keep the first pass out of the gradient.
     """
 
@@ -141,17 +147,11 @@ class HeadTemperature(HeadsClamp):
     temperature: float | int
     detach: bool = False
     precedence: ClassVar[int] = 1
-    tied_to_batch: ClassVar[bool] = True
-    what_is_held: ClassVar[tuple[str, ...]] = ("the attention temperature",)
+    what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_TEMPERATURE,)
 
     def __post_init__(self) -> None:
         truth(self.detach, "detach", "HeadTemperature")
-        temperature = real_number(self.temperature, "temperature", "HeadTemperature")
-        if not temperature > 0:
-            raise ValueError(
-                f"HeadTemperature: temperature must be above 0; got {self.temperature!r}"
-            )
-        self._normalise(temperature=temperature)
+        self._normalise(temperature=softmax_temperature(self.temperature, "HeadTemperature"))
 
     def first_pass_reads(self, cfg: HookedTransformerConfig) -> set[str]:
         """The scores of each block that holds any of the heads."""
@@ -166,7 +166,7 @@ class HeadTemperature(HeadsClamp):
 
 
 @dataclass(frozen=True)
-class CopyFromHead(Clamp):
+class CopyFromHead(TwoPassClamp):
     """Makes copying perfect (thesis C.5.2, "steps 3v, 5"): the output is one head's scores.
 
     The query's logit of each label in context is that head's attention score, in a first pass,
@@ -186,7 +186,6 @@ class CopyFromHead(Clamp):
 
     head: Head
     detach: bool = False
-    tied_to_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         truth(self.detach, "detach", "CopyFromHead")
@@ -196,9 +195,9 @@ class CopyFromHead(Clamp):
         """Refuses a head that the model does not have."""
         check_heads([self.head], cfg, self)
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
         """Nothing else may set the output."""
-        return {"the output logits"}
+        return {Claim(OUTPUT_LOGITS)}
 
     def first_pass_reads(self, cfg: HookedTransformerConfig) -> set[str]:
         """The scores of the head's block."""
@@ -235,7 +234,7 @@ def copied_logits(
 
 
 @dataclass(frozen=True)
-class PerfectLayer0(Clamp):
+class PerfectLayer0(TwoPassClamp):
     """Puts a perfect layer of previous-token heads before block 1 (thesis C.5.2, "steps 1, 2").
 
     In the first pass, block 1 reads the embeddings (positions included) with each token but the
@@ -255,7 +254,6 @@ class PerfectLayer0(Clamp):
 
     detach: bool = False
     precedence: ClassVar[int] = 0
-    tied_to_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         truth(self.detach, "detach", "PerfectLayer0")
@@ -265,9 +263,9 @@ class PerfectLayer0(Clamp):
         if cfg.n_layers < 2:
             raise ValueError("PerfectLayer0() is about what block 1 reads; the model has one block")
 
-    def claims(self, cfg: HookedTransformerConfig) -> set[str]:
+    def claims(self, cfg: HookedTransformerConfig) -> set[Claim]:
         """Nothing else may set what block 1 reads."""
-        return {"what block 1 reads"}
+        return {Claim(BLOCK_INPUT, 1)}
 
     def first_pass_reads(self, cfg: HookedTransformerConfig) -> set[str]:
         """The scores of block 1."""

@@ -74,6 +74,25 @@ def previous_token(heads, strength=1.0, rows=None) -> Definition:
     return define
 
 
+def self_attention(heads, rows=None) -> Definition:
+    def define(sequences, first):
+        def pattern_of(layer):
+            def override(pattern):
+                pattern = pattern.clone()
+                for head in [h for at, h in heads if at == layer]:
+                    for i in range(pattern.shape[-1]):
+                        if rows is None or i in rows:
+                            pattern[:, head, i] = 0
+                            pattern[:, head, i, i] = 1
+                return pattern
+
+            return override
+
+        return {f"pattern.{layer}": pattern_of(layer) for layer in {at for at, _ in heads}}
+
+    return define
+
+
 def block_previous_token(layer, heads, rows=None) -> Definition:
     def define(sequences, first):
         def override(scores):

@@ -8,12 +8,12 @@ from reference_model import reference_forward
 from small_models import leaves, query_loss_gradients, small_model, small_sequences
 
 from coopetition_interp.interventions import (
-    CLAMPS,
     AblateEmbedding,
     AblateHeads,
     BlockPreviousToken,
     Clamp,
     CopyFromHead,
+    During,
     GraftIn,
     GraftOut,
     HeadTemperature,
@@ -22,7 +22,9 @@ from coopetition_interp.interventions import (
     PerfectLayer0,
     Preserve,
     PreviousTokenHeads,
+    SelfAttentionHeads,
     SilenceExemplarAttention,
+    known_clamps,
     run_clamped,
 )
 from coopetition_interp.sequences import Sequences
@@ -30,6 +32,11 @@ from coopetition_interp.sequences import Sequences
 from . import definitions as d
 
 LABEL_ROWS = (1, 3, 5)
+CLAMPS_OF_A_MOMENT = {
+    kind
+    for kind in known_clamps().values()
+    if kind is not During and kind.__module__.startswith("coopetition_interp.")
+}
 ALL_PATTERNS = d.preserve("pattern.0", "pattern.1")
 
 
@@ -60,6 +67,14 @@ ALONE = {
     "block, label rows": Case(
         [BlockPreviousToken([(0, 2)], label_rows_only=True)],
         [d.block_previous_token(0, [2], LABEL_ROWS)],
+    ),
+    "self attention": Case(
+        [SelfAttentionHeads([(0, 1), (0, 3), (1, 0)])],
+        [d.self_attention([(0, 1), (0, 3), (1, 0)])],
+    ),
+    "self attention, label rows": Case(
+        [SelfAttentionHeads([(0, 1)], label_rows_only=True)],
+        [d.self_attention([(0, 1)], rows=LABEL_ROWS)],
     ),
     "induction": Case([InductionHeads([(1, 1)])], [d.induction(1, [1])]),
     "weak induction": Case(
@@ -316,4 +331,4 @@ def test_gradient_equals_finite_differences_along_a_direction(name):
 
 def test_every_clamp_is_tested_alone_or_together():
     tested = {type(c) for case in (ALONE | TOGETHER).values() for c in case.clamps}
-    assert tested | {GraftIn, GraftOut} == set(CLAMPS.values())
+    assert tested | {GraftIn, GraftOut} == CLAMPS_OF_A_MOMENT

@@ -4,17 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+from drills.clamp_texts import drill
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import small_model
 from toy_models.unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
-    CLAMPS,
     AblateEmbedding,
     AblateHeads,
     BlockPreviousToken,
     CopyFromHead,
+    During,
     GraftIn,
     GraftOut,
     HeadTemperature,
@@ -23,35 +24,45 @@ from coopetition_interp.interventions import (
     PerfectLayer0,
     Preserve,
     PreviousTokenHeads,
+    SelfAttentionHeads,
     SilenceExemplarAttention,
     clamp_from_dict,
     clamp_to_dict,
+    known_clamps,
     parse_clamp,
 )
 
 heads = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=5)
 fractions = st.floats(0, 1)
+temperatures = st.floats(1e-6, 1e6)
 layers = st.booleans() | st.lists(st.integers(0, 9), min_size=1).map(tuple)
 paths = st.text(min_size=1).filter(lambda text: "\0" not in text)
 CLAMP_FIELDS = {
     PreviousTokenHeads: st.tuples(heads, fractions, st.booleans()),
     BlockPreviousToken: st.tuples(heads, st.booleans()),
     InductionHeads: st.tuples(heads, fractions),
-    MatchHeads: st.tuples(heads, fractions),
+    MatchHeads: st.tuples(heads, st.just(0.0) | temperatures),
+    SelfAttentionHeads: st.tuples(heads, st.booleans()),
     AblateHeads: st.tuples(heads),
     AblateEmbedding: st.just(()),
     SilenceExemplarAttention: st.tuples(heads),
-    HeadTemperature: st.tuples(heads, st.floats(0.1, 9), st.booleans()),
+    HeadTemperature: st.tuples(heads, temperatures, st.booleans()),
     CopyFromHead: st.tuples(heads.map(lambda h: h[0]), st.booleans()),
     Preserve: st.tuples(st.just(True), layers, layers, layers, st.booleans()),
     PerfectLayer0: st.tuples(st.booleans()),
     GraftIn: st.tuples(paths, st.integers(-1, 20)),
     GraftOut: st.tuples(paths.map(Path).map(str), st.integers(-1, 20)),
+    During: st.tuples(
+        st.builds(AblateHeads, heads) | st.builds(GraftIn, paths, st.integers(-1, 3)),
+        st.integers(0, 10**9),
+        st.none() | st.integers(10**9 + 1, 10**12),
+    ),
 }
 
 
 def test_every_clamp_is_listed():
-    assert set(CLAMP_FIELDS) == set(CLAMPS.values())
+    ours = [k for k in known_clamps().values() if k.__module__.startswith("coopetition_interp.")]
+    assert set(CLAMP_FIELDS) == set(ours)
 
 
 @pytest.mark.parametrize("kind", CLAMP_FIELDS, ids=lambda kind: kind.__name__)
@@ -67,12 +78,30 @@ def test_round_trips(kind, data):
 def test_what_is_saved_is_readable():
     assert clamp_to_dict(PreviousTokenHeads([(0, 2)], strength=0.5)) == {
         "kind": "PreviousTokenHeads",
+        "module": "coopetition_interp.interventions.attention_clamps",
         "heads": [[0, 2]],
         "strength": 0.5,
         "label_rows_only": False,
     }
     assert str(AblateHeads([(0, 2)])) == "AblateHeads(heads=[(0, 2)])"
     assert str(Preserve(patterns=(1,))) == "Preserve(patterns=(1,))"
+    during = During(AblateHeads([(1, 0)]), start=2_000_000)
+    assert str(during) == "During(clamp=AblateHeads(heads=[(1, 0)]), start=2000000)"
+    saved = {"kind": "AblateHeads", "module": "coopetition_interp.interventions.ablations"}
+    assert clamp_to_dict(during) == {
+        "kind": "During",
+        "module": "coopetition_interp.interventions.during",
+        "clamp": {**saved, "heads": [[1, 0]]},
+        "start": 2_000_000,
+        "stop": None,
+    }
+
+
+def test_clamps_saved_without_a_module_still_load():
+    saved = {"kind": "AblateHeads", "heads": [[0, 2], [1, 3]]}
+    assert clamp_from_dict(saved) == AblateHeads([(0, 2), (1, 3)])
+    moved = {"module": "coopetition_interp.interventions.where_it_was_once", **saved}
+    assert clamp_from_dict(moved) == AblateHeads([(0, 2), (1, 3)])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +115,11 @@ def test_what_is_saved_is_readable():
             "GraftOut('runs/main/20M.safetensors', layer=0)",
             GraftOut("runs/main/20M.safetensors", 0),
         ),
+        (
+            "During(AblateHeads(heads=[(1, 0)]), start=2_000_000)",
+            During(AblateHeads([(1, 0)]), start=2_000_000),
+        ),
+        ("During(AblateEmbedding, 0, stop=1e6)", During(AblateEmbedding(), 0, 1_000_000)),
         ("GraftIn('x.safetensors', -1)", GraftIn("x.safetensors", -1)),
     ],
 )
@@ -100,7 +134,7 @@ def test_command_line_forms(text, clamp):
         ("", "is not a clamp"),
         ("3", "is not a clamp"),
         ("a.AblateHeads([(0, 2)])", "is not a clamp"),
-        ("AblateHead([(0, 2)])", "there is no clamp 'AblateHead': choose from PreviousTokenHeads"),
+        ("AblateHead([(0, 2)])", "there is no clamp 'AblateHead': choose from AblateHeads"),
         ("__import__('os').system('true')", "is not a clamp"),
         ("AblateHeads(__import__('os').listdir())", "literal"),
         ("AblateHeads([(i, 0) for i in range(2)])", "literal"),
@@ -110,6 +144,23 @@ def test_command_line_forms(text, clamp):
         ("AblateHeads([(0, 2)], 3)", "once each"),
         ("AblateHeads", "AblateHeads needs the field 'heads'"),
         ("AblateHeads(head=(0, 2))", "no field 'head'; its fields: heads"),
+        ("During(AblateHeads)", "AblateHeads needs the field 'heads'"),
+        ("During(open('x'))", "there is no clamp 'open'"),
+        ("During([(0, 1)])", "is not a clamp"),
+        ("During(During(AblateEmbedding()))", "has a time already"),
+        ("During(AblateEmbedding(), 5, 5)", "stop comes after start; got start=5, stop=5"),
+        ("During(AblateEmbedding(), -1)", "start is a number of sequences seen"),
+        ("During(AblateEmbedding(), 1.5)", "start is a number of sequences seen"),
+        ("During(AblateEmbedding(), stop=True)", "stop is a number of sequences seen"),
+        ("Preserve(patterns=[[0]])", "Preserve: patterns names layers by number"),
+        ("AblateHeads(" + "[" * 150 + "]" * 150 + ")", "a head is a pair"),
+        ("-" * 9_000 + "1", "is not a clamp"),
+        ("a" + ".b" * 4_900, "is not a clamp"),
+        ("AblateHeads(" + "1+" * 3_000 + "1)", "is not a clamp"),
+        ("AblateHeads(\0)", "is not a clamp"),
+        ("AblateHeads([(" + "9" * 5_000 + ", 0)])", "is not a clamp"),
+        ("AblateHeads({[]: 1})", "literal"),
+        ("AblateHeads([" + "(0, 1), " * 5_000 + "])", "at most 10000 characters"),
         ("InductionHeads([(1, 0)], strength='x')", "must be a finite number"),
         ("InductionHeads([(1, 0)], strength=2)", "a fraction from 0 to 1"),
     ],
@@ -117,6 +168,13 @@ def test_command_line_forms(text, clamp):
 def test_texts_that_are_no_clamps(text, message):
     with without_shape_checks(), pytest.raises(ValueError, match=message):
         parse_clamp(text)
+
+
+def test_hostile_texts_and_saved_clamps():
+    with without_shape_checks():
+        counts = drill(250, seed=1)
+    assert set(counts) == {"clamp", "error"}
+    assert counts["clamp"] > 20
 
 
 @pytest.mark.parametrize(
@@ -128,6 +186,11 @@ def test_texts_that_are_no_clamps(text, message):
         ({"kind": "AblateHeads"}, "needs the field 'heads'"),
         ({"kind": "AblateHeads", "heads": [[0]]}, "a head is a pair"),
         ({"kind": "PerfectLayer0", "layer": 0}, "no field 'layer'"),
+        ({"kind": "AblateHeads", "module": "os", "heads": [[0, 1]]}, "was saved as os.AblateHeads"),
+        ({"kind": "AblateHeads", "module": 3, "heads": [[0, 1]]}, "was saved as 3.AblateHeads"),
+        ({"kind": "Halve", "module": "my.clamps"}, "my.clamps.Halve is not known here: `import my"),
+        ({"kind": "Halve", "module": "__main__"}, "defined in a script or notebook"),
+        ({"kind": "Halve", "module": "coopetition_interp.x"}, "there is no clamp 'Halve': choose"),
     ],
 )
 def test_dictionaries_that_are_no_clamps(data, message):

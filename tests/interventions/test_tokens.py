@@ -20,6 +20,7 @@ from coopetition_interp.interventions import (
     PerfectLayer0,
     Preserve,
     PreviousTokenHeads,
+    SelfAttentionHeads,
     SilenceExemplarAttention,
     clamped,
     run_clamped,
@@ -129,6 +130,7 @@ def test_it_is_the_pattern_of_layer_1_that_the_previous_token_head_makes(trained
 FOR_ANY_MODEL = [
     PreviousTokenHeads([(0, 1)], strength=0.7),
     BlockPreviousToken([(0, 0)]),
+    SelfAttentionHeads([(0, 1)]),
     AblateHeads([(1, 0)]),
     AblateEmbedding(),
     HeadTemperature([(1, 1)], 0.5),
@@ -162,6 +164,7 @@ def test_clamps_that_need_no_labels(clamp, positions):
     [
         PreviousTokenHeads([(0, 1)], label_rows_only=True),
         BlockPreviousToken([(0, 1)], label_rows_only=True),
+        SelfAttentionHeads([(0, 1)], label_rows_only=True),
         InductionHeads([(1, 0)]),
         MatchHeads([(1, 0)]),
         SilenceExemplarAttention([(1, 0)]),
@@ -189,7 +192,7 @@ def test_clamps_on_a_token_model_are_its_own_hooks_by_hand():
 
     by_hand = model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.attn.hook_v", zero_head_1)])
     ours = run_clamped(model, tokens, [AblateHeads([(0, 1)])], return_type="logits")
-    assert torch.equal(ours, by_hand)
+    torch.testing.assert_close(ours, by_hand, rtol=1e-5, atol=1e-5)  # float32, in two ways
 
 
 def test_heads_that_share_values_cannot_be_ablated_one_by_one():
