@@ -1,7 +1,9 @@
-"""What every test shares: one thread (tests run side by side) and a small trained run."""
+"""What every test shares: one thread (tests run side by side), fixed draws, a small trained run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -9,6 +11,23 @@ from coopetition_interp.training import Run, preset, train
 from coopetition_interp.training.run_config import RunConfig
 
 torch.set_num_threads(1)
+
+# The same examples every time, however slow the machine: a failure is the code's, not chance's.
+hypothesis.settings.register_profile(
+    "same examples",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("same examples")
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> Iterator[None]:
+    """Draws from torch's own generator are a test's own, whichever tests ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,8 @@ def test_every_checkpoint_of_tiny_gives_its_metrics(tiny):
 def test_tiny_starts_from_the_initialisation_of_its_seed(tiny):
     fresh = tiny.config.model.build(tiny.resolved["d_feature"], tiny.resolved["n_labels"], 2)
     for name, weight in tiny.weights("first").items():
-        assert torch.equal(weight, fresh.get_parameter(name))
+        # Made on another CPU, whose kernels may round the cut normal otherwise.
+        torch.testing.assert_close(weight, fresh.get_parameter(name).detach())
 
 
 @pytest.mark.parametrize("name", ["laptop", "omniglot"])

@@ -7,7 +7,7 @@
 4. Only the inner products of each step are kept. They suffice to evaluate any loss, part of a loss
    or progress measure afterwards, at every step, without running again.
 
-Seeds never mix: a seed's trajectory is the same, to the last bit, alone or in a batch.
+Seeds never mix: but for rounding, a seed's trajectory is the same alone or in a batch.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_clamped_heads_have_the_strength_they_are_clamped_at():
         table = previous_token_strength(model, sequences, rows, clamps)
         assert of_head(table, 0, 1) == pytest.approx(0.7, abs=1e-12)
         untouched = previous_token_strength(model, sequences, rows)
-        assert of_head(table, 0, 0) == of_head(untouched, 0, 0)
+        assert of_head(table, 0, 0) == pytest.approx(of_head(untouched, 0, 0), abs=1e-12)
     strength = of_head(induction_strength(model, sequences, clamps), 1, 2)
     assert strength == pytest.approx(2 * 0.9 - 1, abs=1e-12)
     assert n_hooks(model) == 0

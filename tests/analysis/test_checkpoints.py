@@ -50,9 +50,11 @@ def test_metrics_are_those_of_all_checkpoints_stacked(short_run, sequences, clam
     with torch.no_grad():
         logits = vmap(lambda w: run_clamped(model, sequences, clamps, parameters=w))(stacked)
     loss = [torch.nn.functional.cross_entropy(each, sequences.right_labels) for each in logits]
-    np.testing.assert_allclose(found.loss, torch.stack(loss), rtol=0, atol=1e-6)
+    # One by one and stacked round otherwise: some float32 steps of a loss of about 4, and the
+    # answer to a sequence whose two highest logits are all but equal may turn.
+    np.testing.assert_allclose(found.loss, torch.stack(loss), rtol=0, atol=1e-5)
     accuracy = (logits.argmax(-1) == sequences.right_labels).float().mean(1)
-    np.testing.assert_allclose(found.accuracy, accuracy, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.accuracy, accuracy, rtol=0, atol=1.01 / len(sequences))
     assert found.sequences_seen.tolist() == short_run.checkpoints
 
 
@@ -70,7 +72,7 @@ def test_an_ablation_as_a_progress_measure(short_run, sequences):
     by_table = over_checkpoints(short_run, sequences, layer_to_output_ablation)
     cut = layer_to_output_cut(short_run.model("first"), 0)
     by_clamps = metrics_over_checkpoints(short_run, sequences, cut)
-    np.testing.assert_allclose(by_table.loss, by_clamps.loss, atol=1e-6)
+    np.testing.assert_allclose(by_table.loss, by_clamps.loss, atol=1e-5)  # float32
 
 
 def test_evaluators_go_through_as_they_are(short_run):
@@ -85,8 +87,8 @@ def test_a_graft_fixes_what_checkpoints_share(short_run, sequences):
     table = metrics_over_checkpoints(short_run, sequences, [GraftIn(donor, last_layer)])
     # Only the final LayerNorm and the unembedding still differ between checkpoints.
     plain = metrics_over_checkpoints(short_run, sequences)
-    assert table.loss.iloc[-1] == pytest.approx(plain.loss.iloc[-1], abs=1e-6)
-    assert table.loss.iloc[0] != pytest.approx(plain.loss.iloc[0], abs=1e-6)
+    assert table.loss.iloc[-1] == pytest.approx(plain.loss.iloc[-1], abs=1e-5)  # float32
+    assert table.loss.iloc[0] != pytest.approx(plain.loss.iloc[0], abs=1e-4)
 
 
 def test_a_checkpoint_that_is_not_there_is_an_error_before_any_work(short_run, sequences):

@@ -60,7 +60,7 @@ def test_noise_alone_makes_no_divot():
     assert sum(divot is not None for divot in found) == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     drops=arrays(np.float64, st.integers(3, 60), elements=st.floats(0, 1e3)),
     window=st.sampled_from([1, 3, 5, 9]),

@@ -96,7 +96,8 @@ def test_temperature_1_is_the_untempered_model(model, sequences):
         plain = tempered(model, 1, 2, 1.0, active)
         assert not any(isinstance(clamp, HeadTemperature) for clamp in plain)
         with_clamp = [HeadTemperature([(1, 2)], 1.0), *plain]
-        assert torch.equal(
+        # Another computation, with a first pass for the scores: equal but for rounding.
+        torch.testing.assert_close(
             run_clamped(model, sequences, plain), run_clamped(model, sequences, with_clamp)
         )
 
@@ -127,7 +128,7 @@ def test_one_layer_and_one_head(sequences):
     assert "loss" not in table
     alone, whole = (table[table.active == which] for which in ("alone", "all"))
     assert (table.layer == 0).all()
-    np.testing.assert_array_equal(alone.p_right_in_context, whole.p_right_in_context)
+    np.testing.assert_allclose(alone.p_right_in_context, whole.p_right_in_context, rtol=1e-9)
 
 
 def test_mistakes_are_named(model, sequences):

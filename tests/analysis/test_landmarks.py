@@ -73,7 +73,7 @@ def test_the_noise_of_5000_sequences_moves_little(seed):
     assert found.icl_peak.value == pytest.approx(0.9, abs=0.02)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), n_sequences=st.sampled_from([100, 500, 5000]))
 def test_noise_about_chance_makes_no_landmark(seed, n_sequences):
     draw = np.random.default_rng(seed)

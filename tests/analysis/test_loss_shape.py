@@ -26,7 +26,7 @@ def logistic(plateau):
     floor=st.floats(0.0, 5.0),
     height=st.floats(0.1, 10.0),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sums_of_exponentials_have_no_gap(rates, floor, height):
     shape = loss_shape(X, floor + height * sum(np.exp(-rate * X) for rate in rates))
     assert shape.kind == "exponential"
@@ -63,7 +63,7 @@ def test_no_plateau_no_phase_change():
 
 
 @given(scale=st.floats(0.01, 100), floor=st.floats(-10, 10), stretch=st.floats(1, 1e6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_units_and_floor_do_not_matter(scale, floor, stretch):
     curve, _ = logistic(1.0)
     plain = loss_shape(X, curve)

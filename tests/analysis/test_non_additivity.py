@@ -91,10 +91,10 @@ def test_the_last_layers_logits_add_up_without_layer_norm_and_without_it_alone(s
     by_metric = non_additivity(model, sequences).set_index("metric")
     additive = by_metric.loc[LOGIT_DIFFERENCE]
     assert abs(additive.joint_effect) > 0.1
-    assert additive[["non_additivity", "low", "high"]].abs().max() < 1e-12
+    assert additive[["non_additivity", "low", "high"]].abs().max() < 1e-10
     assert abs(by_metric.non_additivity["p_right_in_context"]) > 1e-3  # a curve of the logits
     pairs = pairwise_non_additivity(model, sequences)
-    assert pairs[["non_additivity", "low", "high"]].abs().to_numpy().max() < 1e-12
+    assert pairs[["non_additivity", "low", "high"]].abs().to_numpy().max() < 1e-10
     earlier = non_additivity_by_sequence(model, sequences, layer=0)
     assert earlier.non_additivity.abs().max() > 0.1  # through layer 1
     normed = non_additivity_by_sequence(small_model(), sequences)

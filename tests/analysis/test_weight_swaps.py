@@ -20,11 +20,12 @@ HALVES = ("first half", "second half")
 GRAFTS = [("first half", GraftIn), ("second half", GraftOut)]
 TINY = load_run(Path(__file__).parents[2] / "checkpoints" / "tiny")
 MOMENTS = [0, 9_600, 19_200, 32_000]
+FEW = 200
 
 
 @pytest.fixture(scope="module")
 def sequences():
-    return {name: each[:200] for name, each in TINY.evaluation_sequences.items()}
+    return {name: each[:FEW] for name, each in TINY.evaluation_sequences.items()}
 
 
 def untrained_run(path, n_pairs=2, **changes):
@@ -45,9 +46,19 @@ def untrained_run(path, n_pairs=2, **changes):
     return load_run(path)
 
 
-def assert_metrics_equal(found, expected, atol=1e-6):
+def tolerance(metric, n_sequences=FEW):
+    """How far a mean may move when float32 is summed in another order, in a batch or compiled.
+
+    Probabilities by rounding; the answer to one sequence may turn, whose two logits are all but
+    equal.
+    """
+    return 1.01 / n_sequences if metric == "in_context_accuracy" else 1e-5
+
+
+def assert_metrics_close(found, expected, n_sequences=FEW):
     assert found["evaluator"].tolist() == expected["evaluator"].tolist()
     for metric in IN_CONTEXT_METRICS:
+        atol = tolerance(metric, n_sequences)
         np.testing.assert_allclose(found[metric], expected[metric], rtol=0, atol=atol)
 
 
@@ -57,7 +68,7 @@ def test_a_checkpoint_swapped_with_itself_is_that_checkpoint(sequences, fixed, l
     for seen in MOMENTS:
         found = weight_swap(TINY, sequences, fixed, seen, [seen], layer)
         plain = evaluate(TINY.model(seen), sequences, metrics="in_context")
-        pd.testing.assert_frame_equal(found[plain.columns.tolist()], plain, check_exact=True)
+        assert_metrics_close(found, plain)
 
 
 @pytest.mark.parametrize(("fixed", "graft"), GRAFTS)
@@ -75,7 +86,8 @@ def test_swaps_are_grafts(sequences, fixed, graft, layer):
                 scores = score_sequences(run_clamped(model, each, clamps), each)
             for metric in IN_CONTEXT_METRICS:
                 mean = scores[metric].mean().item()
-                assert rows.loc[name, metric] == pytest.approx(mean, abs=1e-6, nan_ok=True)
+                atol = tolerance(metric)
+                assert rows.loc[name, metric] == pytest.approx(mean, abs=atol, nan_ok=True)
 
 
 def test_the_table_says_what_it_is_of(sequences):
@@ -104,8 +116,8 @@ def test_the_halves_are_what_the_paper_says(sequences):
         for seen in (9_600, 32_000):
             plain = evaluate(TINY.model(seen), sequences, metrics="in_context")
             assert not np.allclose(expected[metric], plain[metric], atol=1e-3, equal_nan=True)
-    assert_metrics_equal(weight_swap(TINY, sequences, "second half", 32_000, [9_600]), expected)
-    assert_metrics_equal(weight_swap(TINY, sequences, "first half", 9_600, [32_000]), expected)
+    assert_metrics_close(weight_swap(TINY, sequences, "second half", 32_000, [9_600]), expected)
+    assert_metrics_close(weight_swap(TINY, sequences, "first half", 9_600, [32_000]), expected)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +139,7 @@ def test_other_architectures(changes, fixed, graft, tmp_path):
         found = weight_swap(run, sequences, fixed, 10, layer=layer)
         clamps = [graft(run.checkpoint_path(10), layer)]
         tables = [evaluate(run.model(seen), sequences, clamps) for seen in (0, 10, 20)]
-        assert_metrics_equal(found, pd.concat(tables), atol=1e-5)
+        assert_metrics_close(found, pd.concat(tables), n_sequences=40)
 
 
 @pytest.mark.parametrize("fixed", HALVES)
@@ -135,10 +147,10 @@ def test_compiling_changes_nothing(sequences, fixed):
     settings = {"fixed": fixed, "fixed_at": 19_200, "checkpoints": MOMENTS}
     plain = weight_swap(TINY, sequences, **settings, compile=False).set_index("evaluator")
     compiled = weight_swap(TINY, sequences, **settings, compile=True).set_index("evaluator")
-    # The answer to a sequence whose two logits are all but equal may turn.
-    tolerance = {"p_right_in_context": 1e-5, "in_context_accuracy": 1.01 / 200}
-    for metric, atol in tolerance.items():
-        pd.testing.assert_series_equal(compiled[metric], plain[metric], rtol=0, atol=atol)
+    for metric in IN_CONTEXT_METRICS:
+        pd.testing.assert_series_equal(
+            compiled[metric], plain[metric], rtol=0, atol=tolerance(metric)
+        )
 
 
 def test_more_sequences_than_are_run_at_a_time():
@@ -148,7 +160,7 @@ def test_more_sequences_than_are_run_at_a_time():
         found = weight_swap(TINY, sequences, fixed, 19_200, [32_000])
         clamps = [graft(TINY.checkpoint_path(19_200), 0)]
         expected = evaluate(TINY.model(32_000), sequences, clamps, metrics="in_context")
-        assert_metrics_equal(found, expected)
+        assert_metrics_close(found, expected, n_sequences=2600 // 6)  # each up to 6 times
 
 
 def test_checkpoints_in_half_precision(sequences, tmp_path):
@@ -156,7 +168,7 @@ def test_checkpoints_in_half_precision(sequences, tmp_path):
     for fixed in HALVES:
         found = weight_swap(run, sequences, fixed, 9_600, [9_600])
         plain = evaluate(run.model(9_600), sequences, metrics="in_context")
-        assert_metrics_equal(found, plain, atol=0)
+        assert_metrics_close(found, plain)
 
 
 @pytest.mark.parametrize("fixed", HALVES)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from coopetition_interp.data import GaussianFeatures, gaussian_features
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(n_classes=st.integers(1, 600), n_exemplars=st.integers(1, 4), seed=st.integers(0, 2**40))
 def test_a_smaller_bank_is_a_corner_of_a_larger_one(n_classes, n_exemplars, seed):
     small = gaussian_features(n_classes, n_exemplars, d_feature=3, seed=seed).features

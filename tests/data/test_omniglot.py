@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +109,10 @@ def test_names_groups_and_held_out_characters(omniglot):
 def test_unrotated_features_are_those_of_transform_zero(omniglot):
     upright = load(omniglot, transforms="unrotated")
     assert upright.n_classes == 5
-    assert torch.equal(upright.features, load(omniglot).unrotated().features)
+    # Encoded among others and alone: equal but for the last digit of float16.
+    torch.testing.assert_close(
+        upright.features, load(omniglot).unrotated().features, rtol=2e-3, atol=1e-4
+    )
 
 
 def test_the_cache_is_read_instead_of_encoding_again(omniglot):
@@ -159,33 +161,43 @@ def chunks_of(root: Path) -> list[Path]:
     return sorted((root / "features").glob("*.chunks/[0-9]*.safetensors"))
 
 
-def kill_after_chunks(root: Path, n_chunks: int) -> None:
-    """Encodes in another process, which SIGKILL ends once `n_chunks` chunks are there."""
-    program = (
-        "import sys; from coopetition_interp.data import OmniglotFeatures;"
+ENCODE_AND_KILL = """
+import os, signal, sys
+
+moved = 0
+
+def kill_before_one_more(event, arguments):
+    global moved
+    if event == "os.rename":
+        if moved == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        moved += 1
+
+sys.addaudithook(kill_before_one_more)
+"""
+
+
+def kill_after_chunks(root: Path, n_new: int) -> None:
+    """Encodes in another process, which SIGKILL ends as the chunk after `n_new` is put in place."""
+    encode = (
+        "from coopetition_interp.data import OmniglotFeatures\n"
         f"{source_of(root)!r}.load(device='cpu', progress=False)"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    deadline = time.monotonic() + 120
-    try:
-        while len(chunks_of(root)) < n_chunks:
-            assert process.poll() is None, "the encoding ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE_AND_KILL + encode, str(n_new)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_a_killed_encoding_goes_on_where_it_was(tmp_path):
-    root = make_omniglot(tmp_path / "killed", 12, 12)
-    kill_after_chunks(root, 1)
-    kill_after_chunks(root, len(chunks_of(root)) + 1)
+    root = make_omniglot(tmp_path / "killed", 6, 6)
+    for n_chunks in (1, 2):
+        kill_after_chunks(root, 1)
+        assert len(chunks_of(root)) == n_chunks
     assert not list((root / "features").glob("*.safetensors"))
-    assert 2 <= len(chunks_of(root)) < 6
 
-    undisturbed = load(make_omniglot(tmp_path / "undisturbed", 12, 12))
+    undisturbed = load(make_omniglot(tmp_path / "undisturbed", 6, 6))
     # Mark a chunk, so that what was kept shows in the result.
     first = chunks_of(root)[0]
     content = load_file(first)["features"]

@@ -84,7 +84,7 @@ def open_page(tmp_path):
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,  # a hang, however slow the machine
             check=True,
         )
         parser = DrawnFigures()

@@ -61,7 +61,7 @@ def rows(config, seed):
     return [tuple(column[row].tolist() for column in columns) for row in range(len(batch))]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(configs(), st.integers(0, 2**70))
 def test_every_sequence_is_of_its_kind(config, seed):
     n_labels = sampler(config).n_labels
@@ -224,7 +224,7 @@ def equal(one, other):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs(), st.lists(st.integers(0, 600), min_size=1, max_size=6), st.integers(0, 99))
 def test_batches_do_not_depend_on_the_order_they_are_asked_for(config, steps, seed):
     asked = sampler(config, 32, seed)

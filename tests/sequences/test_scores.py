@@ -42,7 +42,7 @@ def expected_scores(logits, context, right):
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(2, 12), st.sampled_from([0.1, 3, 60]))
 def test_scores_are_those_of_a_plain_softmax(seed, n_pairs, n_labels, scale):
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +59,7 @@ def test_scores_are_those_of_a_plain_softmax(seed, n_pairs, n_labels, scale):
         assert got == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([2, 8]), st.booleans())
 def test_context_scores_are_those_of_the_full_logits(seed, n_pairs, transposed):
     generator = torch.Generator().manual_seed(seed)

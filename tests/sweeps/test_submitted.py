@@ -50,7 +50,7 @@ def interrupt_at_its_first_save(config, out):
 
 def kill_the_first_job(killed):
     """Ends the first process that submitit starts for a job of this process, by its id."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while not killed and time.monotonic() < end:
         for process in psutil.Process().children(recursive=True):
             try:

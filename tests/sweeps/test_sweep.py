@@ -1,5 +1,6 @@
 """A sweep does what is left to do, in order, and survives a run that fails."""
 
+import io
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import torch
 
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.sweeps import PlannedRun, only_named, run_sweep, sweep_status
-from coopetition_interp.sweeps.sweep import check_plan, state_of
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, check_plan, state_of
 from coopetition_interp.training import ConfigError, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
@@ -171,7 +172,24 @@ def test_a_killed_run_is_interrupted_and_not_running(held_run):
     assert table.sequences_seen.item() == 320
 
 
-def test_a_run_that_waits_for_another_process_is_done_once_that_ends(held_run, capsys):
+class Announced(io.StringIO):
+    """Standard output that calls a function once, when a text is first written to it."""
+
+    def __init__(self, text, then):
+        super().__init__()
+        self.text = text
+        self.then = then
+
+    def write(self, written):
+        if self.text in written and self.text not in self.getvalue():
+            self.then()
+        return super().write(written)
+
+
+WAITING = "run: another process is at it"
+
+
+def test_a_run_that_waits_for_another_process_is_done_once_that_ends(held_run, monkeypatch):
     path, holder = held_run
     config = RunDirectory(path).read_config()
     (path / "config.json").unlink()  # nothing is there yet but its lock
@@ -184,15 +202,17 @@ def test_a_run_that_waits_for_another_process_is_done_once_that_ends(held_run, c
         submitted_while_held.extend(executor.submitted)
         holder.stdin.close()
 
-    threading.Timer(1.5, end_it).start()
+    # Some looks after it is found to be held.
+    output = Announced(WAITING, threading.Timer(3 * SECONDS_BETWEEN_LOOKS, end_it).start)
+    monkeypatch.setattr(sys, "stdout", output)
     table = run_sweep([PlannedRun("run", config)], path.parent, executor, 1, progress=False)
     assert submitted_while_held == []
     assert executor.submitted == ["run"]
     assert states(table) == {"run": "finished"}
-    assert "run: another process is at it" in capsys.readouterr().out
+    assert output.getvalue().count(WAITING) == 1
 
 
-def test_what_another_process_finished_meanwhile_is_not_run(held_run, short_config):
+def test_what_another_process_finished_meanwhile_is_not_run(held_run, monkeypatch):
     path, holder = held_run
     executor = InThisProcess()
 
@@ -200,7 +220,7 @@ def test_what_another_process_finished_meanwhile_is_not_run(held_run, short_conf
         RunDirectory(path).write_status("finished", 640)
         holder.stdin.close()
 
-    threading.Timer(0.7, finish_it).start()
+    monkeypatch.setattr(sys, "stdout", Announced(WAITING, finish_it))
     planned = PlannedRun("run", RunDirectory(path).read_config())
     table = run_sweep([planned], path.parent, executor, 1, progress=False)
     assert states(table) == {"run": "finished"}

@@ -21,7 +21,7 @@ SMALL = {"a": 3, "b": 4, "c": 2, "d": 5}
 NAMES = st.lists(st.sampled_from(list(SMALL)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(names=NAMES, seed=st.integers(0, 2**31))
 def test_closed_forms_are_the_means_over_the_materialised_tensors(names, seed):
     drawn = draw_vectors(SMALL, [seed])
