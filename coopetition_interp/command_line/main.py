@@ -9,11 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
+from coopetition_interp.command_line.arguments import (
+    OneLineParser,
+    check_words,
+    file_to_write,
+    whole_number,
+)
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import exit_code, interruptible
 
 DESCRIPTION = """\
@@ -21,10 +27,12 @@ Train small HookedTransformers on in-context-learning tasks, clamp their circuit
 learn, and draw the figures of "Strategy Coopetition Explains the Emergence and Transience of
 In-Context Learning" from your own runs."""
 
+LONGEST_ERROR = 500
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="coopetition-interp",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,13 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 for bad input (told in one line), or 128 and the number of the
         signal that interrupted it (130 for Ctrl-C).
     """
-    parser = build_parser()
-    options, left_over = parser.parse_known_args(arguments)
-    overrides = [word for word in left_over if "=" in word and not word.startswith("-")]
-    if overrides != left_over or (overrides and options.command != "train"):
-        parser.error(f"unrecognized arguments: {' '.join(left_over)}")
-    if overrides:  # argparse takes no positional words after an option
-        options.overrides += overrides
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+    except ConfigError as error:
+        print(told_in_one_line(error), file=sys.stderr)
+        return 2
     try:
         with interruptible():
             options.run(options)
@@ -65,15 +71,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(OSError):  # the terminal may be what went away
             print(str(error) or "interrupted", file=sys.stderr)
         return exit_code(error)
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, OverflowError, MemoryError) as error:
         if options.traceback:
             raise
-        print(f"coopetition-interp: error: {error}", file=sys.stderr)
+        print(told_in_one_line(error), file=sys.stderr)
         return 2
     return 0
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options that the words of a command line give.
+
+    Raises:
+        ConfigError: If they give none.
+    """
+    check_words(list(arguments))
+    parser = build_parser()
+    options, left_over = parser.parse_known_args(arguments)
+    overrides = [word for word in left_over if "=" in word and not word.startswith("-")]
+    if overrides != left_over or (overrides and options.command != "train"):
+        parser.error(f"unrecognized arguments: {' '.join(left_over)}")
+    if overrides:  # argparse takes no positional words after an option
+        options.overrides += overrides
+    return options
+
+
+def told_in_one_line(error: BaseException) -> str:
+    """An error for the terminal; the middle of a very long one is left out."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    if len(told) > LONGEST_ERROR:
+        told = f"{told[: LONGEST_ERROR * 3 // 4]} ... {told[-LONGEST_ERROR // 4 :]}"
+    return f"coopetition-interp: error: {told}"
+
+
 # features -----------------------------------------------------------------------------------
+
+FEATURE_FILE_SUFFIXES = (".h5", ".hdf5", ".safetensors")
 
 
 def add_features(commands) -> None:
@@ -86,7 +119,7 @@ def add_features(commands) -> None:
         "transforms. A run that was stopped goes on where it was.",
     )
     parser.add_argument(
-        "out", type=Path, metavar="FILE", help="file to write (.h5 or .safetensors)"
+        "out", type=file_to_write, metavar="FILE", help="file to write (.h5 or .safetensors)"
     )
     parser.add_argument("--root", default="data", help="folder that holds, or will hold, Omniglot")
     parser.add_argument("--download", action="store_true", help="download Omniglot by torchvision")
@@ -95,7 +128,9 @@ def add_features(commands) -> None:
         default="resnet18",
         help="a torchvision model, or efficientnet-lite0 (needs the extra `efficientnet`)",
     )
-    parser.add_argument("--image-size", type=int, default=224, help="pixels (default 224)")
+    parser.add_argument(
+        "--image-size", type=whole_number(1, 10_000), default=224, help="pixels (default 224)"
+    )
     parser.add_argument(
         "--transforms", choices=("all", "unrotated"), default="all", help="all eight, or none"
     )
@@ -104,7 +139,15 @@ def add_features(commands) -> None:
 
 def _features(options: argparse.Namespace) -> None:
     from coopetition_interp.data import OmniglotFeatures, save_feature_file
+    from coopetition_interp.data.encoders import encoder_names
 
+    if options.out.suffix not in FEATURE_FILE_SUFFIXES:
+        raise ConfigError(f"{options.out} must end in {' or '.join(FEATURE_FILE_SUFFIXES)}")
+    if options.encoder not in encoder_names():
+        raise ConfigError(
+            f"unknown encoder {options.encoder!r}: use efficientnet-lite0 or a classification "
+            "model of torchvision.models such as resnet18"
+        )
     source = OmniglotFeatures(
         root=options.root,
         encoder=options.encoder,
@@ -152,7 +195,9 @@ def add_bench(commands) -> None:
     parser.add_argument(
         "--only", choices=("full", "small", "evaluation", "clamps"), help="one part of it"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each measurement")
+    parser.add_argument(
+        "--repeats", type=whole_number(1, 10_000), default=5, help="rounds of each measurement"
+    )
     parser.set_defaults(run=_bench)
 
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from coopetition_interp.command_line.arguments import (
+    MOST_SEQUENCES,
+    checkpoint,
+    directory_to_write,
+    existing_file,
+    file_to_write,
+    nothing_left_if_refused,
+    whole_number,
+)
 from coopetition_interp.command_line.subcommand import subcommand
 
 OVERRIDES_HELP = """\
@@ -28,16 +37,21 @@ def add_train(commands) -> None:
     parser = subcommand(commands, "train", "train a model and keep its run", OVERRIDES_HELP)
     parser.add_argument("preset", nargs="?", help="a preset's name (see `presets`)")
     parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the preset")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="directory of the new run")
+    parser.add_argument(
+        "--out", type=directory_to_write, metavar="DIR", help="directory of the new run"
+    )
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted run")
     parser.add_argument(
         "--until",
-        type=float,
+        type=whole_number(1, MOST_SEQUENCES),
         metavar="N",
         help="with --resume: make the run longer, N sequences in all (1.2e6, say)",
     )
     parser.add_argument(
-        "--features", type=Path, metavar="FILE", help="a feature file (HDF5 or safetensors)"
+        "--features",
+        type=existing_file,
+        metavar="FILE",
+        help="a feature file (HDF5 or safetensors)",
     )
     parser.add_argument(
         "--clamp",
@@ -57,7 +71,7 @@ def _train(options: argparse.Namespace) -> None:
     from coopetition_interp.training import ConfigError, preset, resume, train
 
     if options.resume is not None:
-        if options.preset or options.out or options.clamp or options.features:
+        if any((options.preset, options.overrides, options.out, options.clamp, options.features)):
             raise ConfigError("--resume goes on with a run as it was begun: give nothing else")
         run = resume(
             options.resume,
@@ -76,7 +90,8 @@ def _train(options: argparse.Namespace) -> None:
         config = config.replace(features=FeatureFile(path=str(options.features)))
     config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
     config = config.with_overrides(options.overrides)
-    run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
+    with nothing_left_if_refused(options.out):
+        run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
     print(f"finished: {run.path}")
 
 
@@ -88,7 +103,11 @@ def add_evaluate(commands) -> None:
     parser = subcommand(commands, "evaluate", "evaluate a run's checkpoints")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
     parser.add_argument(
-        "--at", default="last", metavar="N", help="sequences seen, first, last or all"
+        "--at",
+        type=checkpoint,
+        default="last",
+        metavar="N",
+        help="sequences seen, first, last or all",
     )
     parser.add_argument(
         "--clamp",
@@ -97,7 +116,9 @@ def add_evaluate(commands) -> None:
         metavar="CLAMP",
         help="clamps to evaluate under, instead of those the run was trained under",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write a CSV instead of printing")
+    parser.add_argument(
+        "--out", type=file_to_write, metavar="FILE", help="write a CSV instead of printing"
+    )
     parser.set_defaults(run=_evaluate)
 
 
@@ -114,7 +135,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     clamps = run.config.clamps
     if options.clamp is not None:
         clamps = tuple(parse_clamp(text) for text in options.clamp)
-    moments = run.checkpoints if options.at == "all" else [_moment(options.at)]
+    moments = run.checkpoints if options.at == "all" else [options.at]
     tables = []
     for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
         seen = int(run.checkpoint_path(moment).stem)
@@ -127,17 +148,6 @@ def _evaluate(options: argparse.Namespace) -> None:
     with atomic_file(options.out) as file:
         result.to_csv(file, index=False)
     print(f"wrote {options.out}")
-
-
-def _moment(text: str):
-    if text in ("first", "last"):
-        return text
-    try:
-        return int(float(text))
-    except ValueError as error:
-        raise ValueError(
-            f"--at takes a number of sequences, first, last or all; got {text!r}"
-        ) from error
 
 
 # thin ---------------------------------------------------------------------------------------
@@ -153,9 +163,15 @@ def add_thin(commands) -> None:
         "ICL peak, the crossing of Flip and the end.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the copy")
     parser.add_argument(
-        "--at", type=int, nargs="+", metavar="N", help="checkpoints to keep, in sequences seen"
+        "--out", type=directory_to_write, required=True, metavar="DIR", help="the copy"
+    )
+    parser.add_argument(
+        "--at",
+        type=whole_number(0, MOST_SEQUENCES),
+        nargs="+",
+        metavar="N",
+        help="checkpoints to keep, in sequences seen",
     )
     parser.set_defaults(run=_thin)
 
@@ -164,5 +180,6 @@ def _thin(options: argparse.Namespace) -> None:
     from coopetition_interp.analysis.thin_run import thin_run
     from coopetition_interp.training import load_run
 
-    copy = thin_run(load_run(options.directory), options.out, options.at)
+    with nothing_left_if_refused(options.out):
+        copy = thin_run(load_run(options.directory), options.out, options.at)
     print(f"wrote {copy.path}, with checkpoints at {copy.checkpoints}")

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from coopetition_interp.command_line.arguments import (
+    directory_to_write,
+    existing_file,
+    whole_number,
+)
 from coopetition_interp.command_line.subcommand import subcommand
+
+if TYPE_CHECKING:
+    from coopetition_interp.sweeps import PlannedRun
 
 # sweep --------------------------------------------------------------------------------------
 
@@ -21,17 +31,22 @@ def add_sweep(commands) -> None:
         "the omniglot and paper presets on Omniglot.",
     )
     parser.add_argument("name", choices=("induction-heads", "coopetition"), help="which study")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="its directory")
+    parser.add_argument(
+        "--out", type=directory_to_write, required=True, metavar="DIR", help="its directory"
+    )
     parser.add_argument(
         "--preset",
         help="scale of the coopetition study: laptop (default), omniglot, paper, or tiny to try it",
     )
     parser.add_argument(
-        "--features", type=Path, metavar="FILE", help="a feature file of Omniglot's characters"
+        "--features",
+        type=existing_file,
+        metavar="FILE",
+        help="a feature file of Omniglot's characters",
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole_number(1, 1000),
         default=1,
         metavar="N",
         help="runs side by side, or jobs submitted at a time (default 1)",
@@ -78,7 +93,11 @@ def _sweep(options: argparse.Namespace) -> None:
         plan = only_named(plan, options.only)
     if options.status:
         table = sweep_status(plan, options.out)
-    elif options.executor == "processes":
+        print(table.to_string(index=False))
+        return
+    if options.features is not None:
+        _check_features(plan)
+    if options.executor == "processes":
         table = run_sweep_locally(plan, options.out, options.workers)
     else:
         table = run_sweep_with_submitit(
@@ -86,7 +105,7 @@ def _sweep(options: argparse.Namespace) -> None:
         )
     print(table.to_string(index=False))
     unfinished = table[table.state != "finished"]
-    if len(unfinished) and not options.status:
+    if len(unfinished):
         raise RuntimeError(f"{len(unfinished)} of {len(table)} runs did not finish")
 
 
@@ -98,13 +117,28 @@ def _plan_of(options: argparse.Namespace):
     path = None if options.features is None else str(options.features.resolve())
     if options.name == "coopetition":
         source = None if path is None else FeatureFile(path=path)
-        return coopetition_plan(options.preset or "laptop", source)
+        return coopetition_plan("laptop" if options.preset is None else options.preset, source)
     if options.preset is not None:
         raise ConfigError("--preset is for the coopetition study; induction-heads has one scale")
     features: FeatureSource = GaussianFeatures(n_classes=1623)
     if path is not None:
         features = FeatureFile(path=path, transforms="unrotated")
     return induction_heads_plan(features)
+
+
+def _check_features(plan: Sequence[PlannedRun]) -> None:
+    """Reads a plan's features, so that a file which will not do shows before anything is written.
+
+    Raises:
+        ValueError: The file is no feature file, or has too few classes or exemplars.
+    """
+    from coopetition_interp.training import RunConfig
+
+    configs = [each.config for each in plan if isinstance(each.config, RunConfig)]
+    for source in dict.fromkeys(config.features for config in configs):
+        bank = source.load()
+        for classes in dict.fromkeys(c.classes for c in configs if c.features == source):
+            classes.split(bank)
 
 
 # figures ------------------------------------------------------------------------------------
@@ -120,7 +154,9 @@ def add_figures(commands) -> None:
         "without training; call it in the repository's root. With --runs it is drawn from sweeps\n"
         "of your own, and of the other two studies only those you name.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it goes")
+    parser.add_argument(
+        "--out", type=directory_to_write, required=True, metavar="DIR", help="where it goes"
+    )
     parser.add_argument("--runs", type=Path, metavar="DIR", help="directory of `sweep coopetition`")
     parser.add_argument(
         "--real-runs",
@@ -167,8 +203,7 @@ def _figures(options: argparse.Namespace) -> None:
     )
     print(f"wrote {page}")
     if missing:
-        told = "\n".join(f"{name}: {reason}" for name, reason in missing.items())
-        told = f"{len(missing)} figures were not drawn\n{told}"
-        if own_runs:
-            raise RuntimeError(told)
-        print(told)  # what the repository keeps is all there is to draw
+        print(f"{len(missing)} figures were not drawn")
+        print("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
+        if own_runs:  # else what the repository keeps is all there is to draw
+            raise RuntimeError(f"{len(missing)} figures were not drawn: {', '.join(missing)}")

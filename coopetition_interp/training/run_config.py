@@ -153,6 +153,8 @@ class RunConfig(Config):
         return RunConfig.from_dict(override(self.to_dict(), assignments))
 
     def _check_evaluators(self) -> None:
+        if not self.evaluators:
+            raise ValueError("evaluators is empty: a run needs at least one to be measured by")
         names = [evaluator.name for evaluator in self.evaluators]
         if len(set(names)) < len(names):
             raise ValueError(f"evaluators need different names; got {', '.join(names)}")

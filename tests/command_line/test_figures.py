@@ -69,10 +69,10 @@ def test_of_given_runs_only_those_named_are_drawn(packed, tmp_path, monkeypatch)
 def test_a_missing_run_is_told_and_the_rest_is_drawn(packed, tmp_path, capsys):
     less = changed(packed, tmp_path / "less", without="matched")
     assert main(["figures", "--out", str(tmp_path / "page"), "--runs", str(less.path)]) == 2
-    error = capsys.readouterr().err
-    assert "1 figures were not drawn" in error
-    assert "fig06_matched: Figure 6 needs runs that are not finished" in error
-    assert "`coopetition-interp sweep coopetition --out DIR --workers 2`" in error
+    output = capsys.readouterr()
+    assert "1 figures were not drawn: fig06_matched" in output.err
+    assert "fig06_matched: Figure 6 needs runs that are not finished" in output.out
+    assert "`coopetition-interp sweep coopetition --out DIR --workers 2`" in output.out
     expect_files(tmp_path / "page", [name for name in (*COOPETITION, TOY) if "06" not in name])
     assert not list((tmp_path / "page").glob("fig06*"))
 

@@ -55,7 +55,7 @@ def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
         (["sweep", "induction-heads", "--out", "x", "--only", "zzz"], "no run's name begins"),
         (["sweep", "induction-heads", "--out", "x", "--preset", "tiny"], "--preset is for the"),
         ([*SWEEP, "--preset", "huge"], "no preset 'huge'"),
-        ([*SWEEP, "--workers", "0"], "at least 1; got 0"),
+        ([*SWEEP, "--workers", "0"], "from 1 to 1,000; got '0'"),
         ([*SWEEP, "--executor-option", "timeout_min=5"], "add --executor local or slurm"),
         (
             [*SWEEP, "--executor", "local", "--executor-option", "colour=red"],
@@ -113,9 +113,7 @@ def test_a_sweep_with_a_failed_run_ends_with_status_2(tmp_path, capsys):
 
 
 def test_unknown_options_are_refused(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["presets", "--colour"])
-    assert caught.value.code == 2
+    assert main(["presets", "--colour"]) == 2
     assert "unrecognized arguments: --colour" in capsys.readouterr().err
 
 
