@@ -13,6 +13,7 @@ gain: `torch.set_num_threads(1)` then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.evaluation import Scorer
-from coopetition_interp.interventions import Clamp, bind
+from coopetition_interp.interventions import ByPhase, Clamp, bind_phases
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, summarise
 from coopetition_interp.training.run import Run, load_weights
@@ -82,7 +83,7 @@ def over_checkpoints(
 
     Args:
         run: The run. The clamps it was trained with are not held unless the measure holds them
-            (`run.config.clamps`).
+            (`active_at(run.config.clamps, seen)`).
         sequences: Handed to the measure: `Sequences`, or whatever else it takes, such as the
             evaluators' sequences by name for `evaluate`.
         measure: Any analysis here, from a model and sequences to a table. It gets the same model
@@ -119,7 +120,8 @@ def metrics_over_checkpoints(
     Args:
         run: The run; its own clamps are held only if given here.
         sequences: What checkpoints are scored on.
-        clamps: Held on each checkpoint; donors are read once.
+        clamps: Held on each checkpoint (`During` on those at which it would be in training);
+            donors are read once.
         checkpoints: As for `checkpoint_models`.
         device: As for `checkpoint_models`.
         progress: As for `checkpoint_models`.
@@ -137,12 +139,13 @@ def metrics_over_checkpoints(
     if compile is None:
         compile = len(chosen) >= _WORTH_COMPILING
     sequences = sequences.to(device)
-    scorer: Scorer | None = None
+    scorers: ByPhase[Scorer] | None = None
     rows = []
     for seen, model in checkpoint_models(run, chosen, device, progress):
-        if scorer is None:
-            scorer = Scorer(model, clamps, compile=compile)
-        rows.append({"sequences_seen": seen, **summarise(scorer(sequences))})
+        if scorers is None:
+            make = partial(Scorer, model, compile=compile)
+            scorers = ByPhase(bind_phases(clamps, model), make)
+        rows.append({"sequences_seen": seen, **summarise(scorers.at(seen)(sequences))})
     return pd.DataFrame(rows)
 
 
@@ -174,12 +177,14 @@ def strengths_over_checkpoints(
         ValueError: See `induction_strength`.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
-    bound = bind(clamps, run.model("first", device))
-
-    def strengths(model: ExemplarLabelTransformer, sequences: Sequences) -> pd.DataFrame:
-        return head_strengths(model, sequences, bound)
-
-    return over_checkpoints(run, sequences.to(device), strengths, checkpoints, device, progress)
+    bound = bind_phases(clamps, run.model("first", device))
+    sequences = sequences.to(device)
+    tables = []
+    for seen, model in checkpoint_models(run, checkpoints, device, progress):
+        table = head_strengths(model, sequences, bound.at(seen))
+        table.insert(0, "sequences_seen", seen)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]:

@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     from coopetition_interp.data.atomic_file import atomic_file
     from coopetition_interp.evaluation import evaluate
-    from coopetition_interp.interventions import parse_clamp
+    from coopetition_interp.interventions import active_at, parse_clamp
     from coopetition_interp.training import load_run
 
     run = load_run(options.directory)
@@ -139,7 +139,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     tables = []
     for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
         seen = int(run.checkpoint_path(moment).stem)
-        table = evaluate(run.model(moment), run.evaluation_sequences, clamps)
+        held = active_at(clamps, seen)
+        table = evaluate(run.model(moment), run.evaluation_sequences, held)
         tables.append(table.assign(sequences_seen=seen))
     result = pd.concat(tables, ignore_index=True)
     if options.out is None:

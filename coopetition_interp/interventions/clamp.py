@@ -139,8 +139,14 @@ class Clamp:
         """
         super().__init_subclass__(**how)
         other = _KINDS.get(cls.__name__)
-        # Run again in a notebook, or made again by dataclass(slots=True), it is the same class.
-        if other is not None and _is_own_dataclass(other) and full_name(other) != full_name(cls):
+        # Run again in a notebook it is the same class; so it is when dataclass(slots=True) makes it
+        # again, from the same fields, before it has its full name.
+        same = other is not None and (
+            full_name(other) == full_name(cls)
+            or other.__dict__.get("__dataclass_fields__", 0)
+            is cls.__dict__.get("__dataclass_fields__")
+        )
+        if other is not None and _is_own_dataclass(other) and not same:
             raise TypeError(
                 f"two clamps would be saved under the name {cls.__name__}: {full_name(other)} and "
                 f"{full_name(cls)}; rename one of them"
@@ -194,8 +200,8 @@ class TwoPassClamp(Clamp):
 
     Subclasses say what (`first_pass_reads`: names of any of the model's hook points) and take it
     in `edits` by `batch.from_first_pass`. The first pass runs all tokens to the end, or to the
-    last block that is read; in the clamped pass the final LayerNorm and the unembedding may run
-    on the query alone, and what is set there is read at the last token.
+    last block that is read; where the clamped pass runs the final LayerNorm and the unembedding on
+    the query alone, the query's part of what is set there is taken.
 
     Attributes:
         detach: Whether the first pass is kept out of the gradient: a field or a property of every

@@ -39,14 +39,24 @@ class PlacedEdit:
         def clamp_hook(activation: Tensor, hook: HookPoint) -> Tensor:
             self.fired = True
             edited = self.edit(activation)
+            where = f"{shown(self.clamp)}: its edit of {self.name} must return the activation"
             if not isinstance(edited, Tensor):  # TransformerLens takes None for "as it was"
+                raise ValueError(f"{where}; it returned {shown(edited)}")
+            if self._is_of_all_tokens(edited, activation):
+                edited = edited[:, -1:]
+            if edited.shape != activation.shape:
                 raise ValueError(
-                    f"{shown(self.clamp)}: its edit of {self.name} must return the activation; it "
-                    f"returned {shown(edited)}"
+                    f"{where}, of shape {list(activation.shape)}; it returned one of shape "
+                    f"{list(edited.shape)}"
                 )
             return edited
 
         return clamp_hook
+
+    def _is_of_all_tokens(self, edited: Tensor, activation: Tensor) -> bool:
+        """Whether all tokens are set where the final LayerNorm or unembedding runs on the query."""
+        per_token = edited.ndim == activation.ndim == 3 and not self.name.startswith("blocks.")
+        return per_token and activation.shape[1] == 1 and edited.shape[1] > 1
 
 
 def check_all_fired(edits: Iterable[PlacedEdit]) -> None:

@@ -54,8 +54,8 @@ def phases(clamps: Iterable[Clamp]) -> list[Phase]:
     """The phases of training under clamps, in order; one if none has a time."""
     clamps = tuple(clamps)
     timed = [clamp for clamp in clamps if isinstance(clamp, During)]
-    moments = {0, *(clamp.start for clamp in timed)}
-    moments |= {clamp.stop for clamp in timed if clamp.stop is not None}
+    moments = {0, *(int(clamp.start) for clamp in timed)}
+    moments |= {int(clamp.stop) for clamp in timed if clamp.stop is not None}
     starts = sorted(moments)
     return [
         Phase(start, stop, active_at(clamps, start))
@@ -78,6 +78,10 @@ class PhasedClamps:
     def phase_at(self, sequences_seen: int) -> int:
         """Number of the phase of a moment."""
         return bisect_right(self.starts, sequences_seen) - 1
+
+    def at(self, sequences_seen: int) -> BoundClamps:
+        """The clamps that hold at a moment."""
+        return self.bound[self.phase_at(sequences_seen)]
 
 
 def bind_phases(

@@ -105,6 +105,7 @@ class TrainingStep:
         clamps: What is held while the rest learns; gradients flow as each clamp says.
         compile: Whether to compile the graph; without a compiler it falls back, with a warning.
         example: A batch, for its shapes. Later batches must have the same.
+        state: Of another step of the same model, to go on from there; None to begin.
 
     Attributes:
         state: Parameters and moments.
@@ -119,12 +120,13 @@ class TrainingStep:
         example: Sequences,
         clamps: Sequence[Clamp] | BoundClamps = (),
         compile: bool = True,
+        state: OptimizerState | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.n_steps = n_steps
         self.clamps = clamps if isinstance(clamps, BoundClamps) else bind(clamps, model)
-        self.state = pack_parameters(model)
+        self.state = pack_parameters(model) if state is None else state
         self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
         self._example_shapes = (example.exemplars.shape, example.labels.shape)
         self._scales = torch.zeros(2, device=example.exemplars.device)

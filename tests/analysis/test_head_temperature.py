@@ -116,8 +116,8 @@ def test_only_writer(model, sequences):
 
 def test_a_head_far_too_hot_or_cold(model, sequences):
     """Attention to two labels becomes a step, or even."""
-    hot, cold = (run_clamped(model, sequences, tempered(model, 1, 0, t)) for t in (1e9, 1e-6))
-    torch.testing.assert_close(hot, by_hand(model, sequences, 0, 1e9, True))
+    hot, cold = (run_clamped(model, sequences, tempered(model, 1, 0, t)) for t in (1e6, 1e-6))
+    torch.testing.assert_close(hot, by_hand(model, sequences, 0, 1e6, True))
     torch.testing.assert_close(cold, by_hand(model, sequences, 0, 1e-6, True))
     assert not torch.allclose(hot, cold, atol=1e-3)
 

@@ -208,7 +208,9 @@ def test_nothing_is_left_behind_when_an_exception_passes(error, which_call, how)
 def test_a_mistake_while_hooking_leaves_nothing_behind():
     model, sequences = small_model(), small_sequences()
     model.hook_dict.pop("blocks.1.attn.hook_pattern")
-    with pytest.raises(ValueError, match=r"sets 'blocks.1.attn.hook_pattern', but the model has no"):
+    with pytest.raises(
+        ValueError, match=r"sets 'blocks.1.attn.hook_pattern', but the model has no"
+    ):
         run_clamped(model, sequences, [PreviousTokenHeads([(0, 0), (1, 0)])])
     assert n_hooks(model) == 0
 

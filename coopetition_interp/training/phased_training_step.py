@@ -1,0 +1,52 @@
+"""Training steps under clamps that begin or cease to hold in the course of a run."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from coopetition_interp.interventions import BoundClamps, ByPhase, PhasedClamps
+from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.sequences import Sequences
+from coopetition_interp.training.schedules import OptimizerConfig
+from coopetition_interp.training.training_step import TrainingStep, pack_parameters
+
+
+class PhasedTrainingStep:
+    """A `TrainingStep` for each phase of a run, all on one model and one optimizer state.
+
+    A phase's step is recorded (and compiled) when its first batch comes. Which phase that is
+    follows from the steps behind the state, so a resumed run goes on in the phase it was in.
+
+    Args:
+        model: As for `TrainingStep`.
+        optimizer: As for `TrainingStep`.
+        n_steps: As for `TrainingStep`.
+        example: As for `TrainingStep`.
+        clamps: What is held when, from `bind_phases`.
+        compile: As for `TrainingStep`.
+
+    Attributes:
+        state: Parameters and moments.
+    """
+
+    def __init__(
+        self,
+        model: ExemplarLabelTransformer,
+        optimizer: OptimizerConfig,
+        n_steps: int,
+        example: Sequences,
+        clamps: PhasedClamps,
+        compile: bool = True,
+    ):
+        self.state = state = pack_parameters(model)
+        self._batch_size = len(example)
+
+        def make(held: BoundClamps) -> TrainingStep:
+            return TrainingStep(model, optimizer, n_steps, example, held, compile, state)
+
+        self._steps = ByPhase(clamps, make)
+
+    def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
+        """Takes one step on a batch: see `TrainingStep`."""
+        return self._steps.at(self.state.steps_done * self._batch_size)(sequences)
