@@ -46,7 +46,12 @@ class PhasedTrainingStep:
             return TrainingStep(model, optimizer, n_steps, example, held, compile, state)
 
         self._steps = ByPhase(clamps, make)
+        self._first = self._steps.at(0)  # made now, so that what does not fit shows
 
     def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
         """Takes one step on a batch: see `TrainingStep`."""
         return self._steps.at(self.state.steps_done * self._batch_size)(sequences)
+
+    def not_finite(self) -> str | None:
+        """See `TrainingStep.not_finite`."""
+        return self._first.not_finite()

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
-from coopetition_interp.training.training_step import TrainingStep
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 SECONDS_BETWEEN_RESUME_SAVES = 30.0
@@ -47,7 +47,7 @@ class RunRecord:
         self._n_losses = 0
         self._saved_at = monotonic()
 
-    def restore(self, step: TrainingStep, n_steps: int) -> None:
+    def restore(self, step: PhasedTrainingStep, n_steps: int) -> None:
         """Puts `step` where the latest save left it, and drops metrics from after that.
 
         Raises:
@@ -85,7 +85,7 @@ class RunRecord:
             kept = metrics.sequences_seen <= self.last_moment * self.batch_size
             self.metrics = metrics[kept]
 
-    def add_losses(self, losses: list[Tensor], step: TrainingStep) -> None:
+    def add_losses(self, losses: list[Tensor], step: PhasedTrainingStep) -> None:
         """Adds up the training loss of the latest steps, and checks what they made.
 
         Raises:
@@ -145,7 +145,7 @@ class RunRecord:
         """Whether the last save is so long ago that a kill would cost much."""
         return monotonic() - self._saved_at > SECONDS_BETWEEN_RESUME_SAVES
 
-    def save_resume(self, step: TrainingStep) -> None:
+    def save_resume(self, step: PhasedTrainingStep) -> None:
         """Saves all that a resume needs, then how far the run has come."""
         metadata = {
             "steps_done": str(step.state.steps_done),

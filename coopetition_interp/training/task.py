@@ -11,7 +11,12 @@ import torch
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.data import FeatureBank, FeatureSplit
 from coopetition_interp.evaluation import Scorer
-from coopetition_interp.interventions import BoundClamps
+from coopetition_interp.interventions import (
+    BoundClamps,
+    PhasedClamps,
+    bind_phases,
+    clamp_to_dict,
+)
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
 from coopetition_interp.training.run import load_weights
@@ -69,6 +74,19 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
         model.to(device, print_details=False),
         {name: sequences.to(device) for name, sequences in evaluation_sequences.items()},
     )
+
+
+def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
+    """The run's clamps, tried on a batch, so that a mistake shows before training.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: See `bind_phases`; also if one cannot be saved.
+    """
+    for clamp in config.clamps:
+        clamp_to_dict(clamp)
+    steps = range(0, config.n_steps * config.batch_size, config.batch_size)
+    example = task.sampler.batch(0).to(task.model.W_exemplar.device)
+    return bind_phases(config.clamps, task.model, example, steps)
 
 
 def check_evaluators(task: Task, clamps: BoundClamps) -> None:

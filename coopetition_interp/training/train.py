@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from tqdm.auto import tqdm
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interruption import Interrupted, Interruption
-from coopetition_interp.interventions import bind
+from coopetition_interp.interventions import ByPhase
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.moments import Moments
+from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
@@ -24,13 +26,13 @@ from coopetition_interp.training.run_record import RunRecord, told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.task import (
     Task,
+    bind_clamps,
     build_task,
     check_evaluators,
     choose_device,
     cpu_threads,
     should_compile,
 )
-from coopetition_interp.training.training_step import TrainingStep
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 STEPS_BETWEEN_CHECKS = 100
@@ -165,7 +167,7 @@ class _Training:
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
         step: The training step.
-        scorer: What evaluates the model.
+        scorers: What evaluates the model, under the clamps of each phase.
         evaluations: Steps at which it is evaluated.
         checkpoints: Steps at which its weights are kept.
     """
@@ -173,8 +175,8 @@ class _Training:
     config: RunConfig
     task: Task
     device: torch.device
-    step: TrainingStep
-    scorer: Scorer
+    step: PhasedTrainingStep
+    scorers: ByPhase[Scorer]
     evaluations: Moments
     checkpoints: Moments
 
@@ -188,11 +190,13 @@ class _Training:
         """
         keep_freed_memory()
         device = torch.device(resolved["device"])
-        clamps = bind(config.clamps, task.model)
-        check_evaluators(task, clamps)
+        clamps = bind_clamps(config, task)
+        for held in clamps.bound:
+            check_evaluators(task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
         n_scored = len(evaluations) * sum(map(len, task.evaluation_sequences.values()))
-        step = TrainingStep(
+        compile_scorer = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
+        step = PhasedTrainingStep(
             task.model,
             config.optimizer,
             config.n_steps,
@@ -205,11 +209,7 @@ class _Training:
             task=task,
             device=device,
             step=step,
-            scorer=Scorer(
-                task.model,
-                clamps,
-                compile=resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED,
-            ),
+            scorers=ByPhase(clamps, partial(Scorer, task.model, compile=compile_scorer)),
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
@@ -284,7 +284,9 @@ def _loop(
         if interruption.requested is not None:
             break
         if moment in training.evaluations:
-            scores = evaluate_with(training.scorer, task.evaluation_sequences)
+            scores = evaluate_with(
+                training.scorers.at(moment * config.batch_size), task.evaluation_sequences
+            )
             record.add_evaluation(scores, moment, log)
             bar.set_postfix(record.headline(config))
         if moment in training.checkpoints:
