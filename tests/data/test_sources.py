@@ -52,7 +52,7 @@ def test_building_loads_the_bank():
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"kind": "laplace"}, "features.kind must be 'gaussian' or 'one_hot'"),
+        ({"kind": "laplace"}, "features.kind must be 'embedded_omniglot' or 'gaussian'"),
         ({}, "features.kind is missing"),
         (3, "features must be a group of fields; got 3"),
         ({"kind": "gaussian", "sd": 1.0}, "features.sd: choose from kind, n_classes"),

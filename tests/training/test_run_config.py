@@ -57,7 +57,7 @@ def test_overrides_reach_nested_fields():
         ("sequences.kind=bursts", "sequences"),
         (
             "features.kind=imagenet",
-            "features.kind must be 'gaussian' or 'one_hot' or 'feature_file'",
+            "features.kind must be 'embedded_omniglot' or 'gaussian' or 'one_hot'",
         ),
         ("model.n_heads=true", "model.n_heads must be an integer"),
         ("n_sequences=1.5", "n_sequences must be an integer from 1 to 1e\\+12; got 1.5"),

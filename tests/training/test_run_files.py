@@ -174,6 +174,7 @@ def test_no_turned_bit_passes_the_checksum(half_done, tmp_path, file):
     whole, notes = read_tensors(half_done[1] / file)
     chance = random.Random(0)
     path = tmp_path / Path(file).name
+    refusals: list[str] = []
     for _ in range(60):
         shutil.copy(half_done[1] / file, path)
         _, damage = damaged_bytes(chance, path)
@@ -181,11 +182,11 @@ def test_no_turned_bit_passes_the_checksum(half_done, tmp_path, file):
         try:
             found, found_notes = read_tensors(path)
         except RunError as error:
-            assert path.name in str(error)
-            assert len(str(error)) < 600
+            refusals.append(str(error))
         else:  # the name of the checksum's own entry, or the space after the header
             assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
             assert notes.items() <= found_notes.items()
+    assert all(path.name in told and len(told) < 600 for told in refusals)
 
 
 @pytest.mark.parametrize("notes", [{"steps_done": "999999"}, {"loss_sum": "0x1.0p+3"}])
