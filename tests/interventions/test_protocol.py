@@ -193,7 +193,7 @@ def test_errors_at_binding(clamp, error, message):
         (TakesFrom("blocks.0.attn.hook_result"), ValueError, "hook_result, which this model has"),
         (TakesFrom(PATTERN, takes="hook_embed"), ValueError, "first_pass_reads does not name it"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if isinstance(value, Clamp) else "",
 )
 @pytest.mark.parametrize("run", [run_clamped, run_clamped_with_cache])
 def test_errors_when_a_batch_comes(clamp, error, message, run):
