@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,14 +18,14 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.data import FeatureBank, FeatureSplit
 from coopetition_interp.evaluation import Scorer, evaluate_with
-from coopetition_interp.interventions import BoundClamps, bind
+from coopetition_interp.interventions import ByPhase, PhasedClamps, bind_phases, clamp_to_dict
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
 from coopetition_interp.training.freed_memory import keep_freed_memory
+from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import Run, load_run, load_weights
 from coopetition_interp.training.run_config import ConfigError, RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
-from coopetition_interp.training.training_step import TrainingStep
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 STEPS_BETWEEN_CHECKS = 100
@@ -88,6 +89,19 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
     )
 
 
+def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
+    """The run's clamps, tried on a batch, so that a mistake shows before training.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: See `bind_phases`; also if one cannot be saved.
+    """
+    for clamp in config.clamps:
+        clamp_to_dict(clamp)
+    steps = range(0, config.n_steps * config.batch_size, config.batch_size)
+    example = task.sampler.batch(0).to(task.model.W_exemplar.device)
+    return bind_phases(config.clamps, task.model, example, steps)
+
+
 def train(
     config: RunConfig,
     out: str | Path,
@@ -116,7 +130,7 @@ def train(
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
             task = build_task(config, device)
-            clamps = bind(config.clamps, task.model)
+            clamps = bind_clamps(config, task)
             resolved = {
                 "d_feature": task.bank.d_feature,
                 "n_labels": task.sampler.n_labels,
@@ -172,7 +186,7 @@ def resume(
                     f"the features of {out} are not those it was begun with: put back the original "
                     f"features ({config.features}), or begin a new run"
                 )
-            clamps = bind(config.clamps, task.model)
+            clamps = bind_clamps(config, task)
             _train(config, resolved, task, clamps, directory, progress, wandb_project)
     return load_run(out)
 
@@ -195,7 +209,7 @@ def _train(
     config: RunConfig,
     resolved: dict[str, Any],
     task: Task,
-    clamps: BoundClamps,
+    clamps: PhasedClamps,
     directory: RunDirectory,
     progress: bool,
     wandb_project: str | None,
@@ -204,7 +218,7 @@ def _train(
     keep_freed_memory()
     device = torch.device(resolved["device"])
     batch_size, n_steps = config.batch_size, config.n_steps
-    step = TrainingStep(
+    step = PhasedTrainingStep(
         task.model,
         config.optimizer,
         n_steps,
@@ -216,7 +230,7 @@ def _train(
     evaluations = config.evaluate_at.steps(n_steps, batch_size)
     n_scored = len(evaluations) * sum(map(len, task.evaluation_sequences.values()))
     compile_scorer = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
-    scorer = Scorer(task.model, clamps, compile=compile_scorer)
+    scorers = ByPhase(clamps, partial(Scorer, task.model, compile=compile_scorer))
     checkpoints = config.checkpoint_at.steps(n_steps, batch_size)
     checks = set(range(0, n_steps, STEPS_BETWEEN_CHECKS))
     moments = sorted(m for m in evaluations | checkpoints | checks if m >= step.state.steps_done)
@@ -243,6 +257,7 @@ def _train(
                     bar.update(batch_size)
                 record.add_losses(losses, step.state.steps_done)
                 if moment in evaluations:
+                    scorer = scorers.at(step.state.steps_done * batch_size)
                     scores = evaluate_with(scorer, task.evaluation_sequences)
                     record.add_evaluation(scores, step.state.steps_done, log)
                     bar.set_postfix(record.headline(config))
@@ -271,7 +286,7 @@ class _Record:
         self._saved_at = monotonic()
 
     @classmethod
-    def restore(cls, directory: RunDirectory, step: TrainingStep, batch_size: int) -> _Record:
+    def restore(cls, directory: RunDirectory, step: PhasedTrainingStep, batch_size: int) -> _Record:
         """Puts `step` where the latest save left it, and drops metrics from after that."""
         metrics = directory.read_metrics()
         record = cls(directory, batch_size, metrics.iloc[:0])
@@ -346,7 +361,7 @@ class _Record:
         """Whether the last save is so long ago that a kill would cost much."""
         return monotonic() - self._saved_at > SECONDS_BETWEEN_RESUME_SAVES
 
-    def save_resume(self, step: TrainingStep) -> None:
+    def save_resume(self, step: PhasedTrainingStep) -> None:
         """Saves all that a resume needs, and how far the run has come."""
         self._saved_at = monotonic()
         self.directory.write_status("running", step.state.steps_done * self.batch_size)
