@@ -269,6 +269,19 @@ def test_what_is_read_outside_the_blocks_is_of_the_first_pass(name):
     assert_equal_but_for_rounding(held, expected)
 
 
+@dataclass(frozen=True)
+class ShapesTheFirstPass(Sets):
+    def first_pass_edits(self, batch):
+        yield "blocks.1.hook_resid_pre", torch.zeros_like
+
+
+def test_a_first_pass_need_not_come_to_every_edit_of_it():
+    model, sequences = small_model(), small_sequences()
+    reads = HeadTemperature([(0, 0)], 2.0)  # of block 0 alone
+    held = run_clamped(model, sequences, [ShapesTheFirstPass(), reads])
+    assert_equal_but_for_rounding(held, run_clamped(model, sequences, [Sets(), reads]))
+
+
 def test_a_token_models_embedding_can_be_read():
     cfg = HookedTransformerConfig(
         n_layers=1, d_model=8, n_ctx=5, d_head=4, d_vocab=6, act_fn="relu", device="cpu"
