@@ -219,9 +219,12 @@ def _run_first_pass(
         recorded[name] = activation
         return activation
 
-    for reader, reads in readers:
-        batch = ClampedBatch(model.cfg, reader, input)
-        edits += [PlacedEdit(reader, name, partial(record, name=name), batch) for name in reads]
+    recorders = [
+        PlacedEdit(reader, name, partial(record, name=name), ClampedBatch(model.cfg, reader, input))
+        for reader, reads in readers
+        for name in reads
+    ]
+    edits += recorders
     names = {name for _, reads in readers for name in reads}
     wants_gradient = torch.is_grad_enabled() and not all(clamp.detach for clamp, _ in readers)
     with edited(model, edits), torch.set_grad_enabled(wants_gradient):
@@ -230,7 +233,7 @@ def _run_first_pass(
             _forward(model, weights, input, None, stop_at_layer=last_layer + 1)
         else:
             _forward(model, weights, input, "logits")
-    check_all_fired(edits)
+    check_all_fired(recorders)  # edits past the last block read have nothing to act on
     return recorded
 
 

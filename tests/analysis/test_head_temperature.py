@@ -132,7 +132,7 @@ def test_one_layer_and_one_head(sequences):
 
 
 def test_mistakes_are_named(model, sequences):
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="from 1e-06 to"):
         temperature_response(model, sequences, temperatures=[0.0])
     with pytest.raises((ValueError, TypeCheckError), match="alone"):
         tempered(model, 1, 0, 0.5, "some")

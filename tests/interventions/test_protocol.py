@@ -193,7 +193,7 @@ def test_errors_at_binding(clamp, error, message):
         (TakesFrom("blocks.0.attn.hook_result"), ValueError, "hook_result, which this model has"),
         (TakesFrom(PATTERN, takes="hook_embed"), ValueError, "first_pass_reads does not name it"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if isinstance(value, Clamp) else "",
 )
 @pytest.mark.parametrize("run", [run_clamped, run_clamped_with_cache])
 def test_errors_when_a_batch_comes(clamp, error, message, run):
@@ -267,6 +267,19 @@ def test_what_is_read_outside_the_blocks_is_of_the_first_pass(name):
     held = run_clamped(model, sequences, [TakesFrom(name), ablate])
     expected = run_clamped(model, sequences, [ablate] if name == "hook_embed" else [])
     assert_equal_but_for_rounding(held, expected)
+
+
+@dataclass(frozen=True)
+class ShapesTheFirstPass(Sets):
+    def first_pass_edits(self, batch):
+        yield "blocks.1.hook_resid_pre", torch.zeros_like
+
+
+def test_a_first_pass_need_not_come_to_every_edit_of_it():
+    model, sequences = small_model(), small_sequences()
+    reads = HeadTemperature([(0, 0)], 2.0)  # of block 0 alone
+    held = run_clamped(model, sequences, [ShapesTheFirstPass(), reads])
+    assert_equal_but_for_rounding(held, run_clamped(model, sequences, [Sets(), reads]))
 
 
 def test_a_token_models_embedding_can_be_read():
