@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from coopetition_interp.command_line.arguments import (
     whole_number,
 )
 from coopetition_interp.command_line.subcommand import subcommand
+from coopetition_interp.config_class import shortened
 
 if TYPE_CHECKING:
+    from coopetition_interp.data import FeatureFile
     from coopetition_interp.sweeps import PlannedRun
 
 # sweep --------------------------------------------------------------------------------------
@@ -30,7 +33,11 @@ def add_sweep(commands) -> None:
         "not stop the others. Without --features the study runs on synthetic Gaussian classes, at\n"
         "the omniglot and paper presets on Omniglot.",
     )
-    parser.add_argument("name", choices=("induction-heads", "coopetition"), help="which study")
+    parser.add_argument(
+        "name",
+        help="induction-heads, coopetition, or a plan's file, which is run: its function plan() "
+        "gives the runs",
+    )
     parser.add_argument(
         "--out", type=directory_to_write, required=True, metavar="DIR", help="its directory"
     )
@@ -118,12 +125,41 @@ def _plan_of(options: argparse.Namespace):
     if options.name == "coopetition":
         source = None if path is None else FeatureFile(path=path)
         return coopetition_plan("laptop" if options.preset is None else options.preset, source)
+    if options.name.endswith(".py"):
+        return _plan_of_file(options, None if path is None else FeatureFile(path=path))
+    if options.name != "induction-heads":
+        raise ConfigError(
+            f"there is no study {shortened(options.name)}: choose induction-heads, coopetition, or "
+            "the file of a plan (*.py)"
+        )
     if options.preset is not None:
         raise ConfigError("--preset is for the coopetition study; induction-heads has one scale")
     features: FeatureSource = GaussianFeatures(n_classes=1623)
     if path is not None:
         features = FeatureFile(path=path, transforms="unrotated")
     return induction_heads_plan(features)
+
+
+def _plan_of_file(options: argparse.Namespace, features: FeatureFile | None) -> list[PlannedRun]:
+    """The plan that a file of the user's makes, handed --preset and --features if they are given.
+
+    Raises:
+        ConfigError: Its function does not take them, or gives no runs.
+    """
+    from coopetition_interp.reporting.figure_file import load_plan
+    from coopetition_interp.sweeps import PlannedRun
+    from coopetition_interp.training import ConfigError
+
+    make = load_plan(Path(options.name))
+    given = {"preset_name": options.preset, "features": features}
+    given = {name: value for name, value in given.items() if value is not None}
+    takes = inspect.signature(make).parameters
+    for name in given.keys() - takes.keys():
+        raise ConfigError(f"plan() of {options.name} takes no {name}: leave that option out")
+    plan = list(make(**given))
+    if not plan or not all(isinstance(run, PlannedRun) for run in plan):
+        raise ConfigError(f"plan() of {options.name} gives no list of PlannedRun")
+    return plan
 
 
 def _check_features(plan: Sequence[PlannedRun]) -> None:

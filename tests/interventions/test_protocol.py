@@ -306,7 +306,7 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("clamp", LOOKS, ids=str)
+@pytest.mark.parametrize("clamp", LOOKS)
 @pytest.mark.parametrize("n_pairs", [1, 2])
 def test_a_clamp_that_looked_at_its_batch_refuses_another(clamp, n_pairs):
     model, sequences = small_model(), small_sequences()
@@ -321,7 +321,7 @@ def test_a_clamp_that_looked_at_its_batch_refuses_another(clamp, n_pairs):
     assert n_hooks(model) == 0
 
 
-@pytest.mark.parametrize("clamp", [AblateHeads([(0, 1)]), SelfAttentionHeads([(0, 1)])], ids=str)
+@pytest.mark.parametrize("clamp", [AblateHeads([(0, 1)]), SelfAttentionHeads([(0, 1)])])
 def test_a_clamp_that_did_not_look_holds_for_any_batch(clamp):
     model, sequences, other = small_model(), small_sequences(), small_sequences(seed=1)
     with clamped(model, sequences, [clamp]):
