@@ -448,7 +448,7 @@ def _checkpoint(run: Run, moment: int) -> str:
     """
     if moment == AT_THE_END:
         return str(run.checkpoint_path("last").resolve())
-    nearest = run.nearest_checkpoint(moment)
+    nearest = run.nearest_checkpoint(float(moment))
     if not 0 <= nearest - moment < run.config.batch_size:
         raise ConfigError(
             f"{run.path} has no checkpoint at {moment} sequences seen, the nearest is at {nearest}"
