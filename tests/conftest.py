@@ -1,11 +1,14 @@
 """What every test shares: one thread (tests run side by side), fixed draws, a small trained run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from coopetition_interp.training import Run, preset, train
 from coopetition_interp.training.run_config import RunConfig
@@ -20,6 +23,25 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("same examples")
+
+
+MAKES_A_STUDY = re.compile(r"from (small_study|small_coopetition) import")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Tests of a file, and of all files that share a small study, go to one worker.
+
+    So what they share is made once.
+    """
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            study = MAKES_A_STUDY.search((config.rootpath / file).read_text(encoding="utf-8"))
+            return study[1] if study else file
+
+    return Together(config, log)
 
 
 @pytest.fixture(autouse=True)
