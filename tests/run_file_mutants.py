@@ -329,4 +329,6 @@ def outcome(
         if not beside_is_right:
             return "changed", str(found)
         return ("same" if found == right else "refused" if told else "changed"), str(found[0])
+    if reader == "weights":
+        right = {key: right[key] for key in found if key in right}  # fewer checkpoints are seen
     return ("same" if same(found, right) else "changed"), ""
