@@ -255,8 +255,11 @@ class RunDirectory:
                 was there before is kept.
         """
         if problem := not_finite_floats(tensors):
-            kept = " The one saved before is kept." if path.exists() else ""
-            raise RunError(f"{path} is not written: {problem}.{kept}")
+            kept = " The one saved before is kept." if os.path.lexists(path) else ""
+            raise RunError(
+                f"{path} is not written: {problem}.{kept} A smaller optimizer.learning_rate is the "
+                "usual mend"
+            )
         _write_or_explain(path, lambda: write_tensor_file(path, tensors, metadata))
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
