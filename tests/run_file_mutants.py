@@ -260,7 +260,11 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, torch.Tensor):
         return left.dtype == right.dtype and torch.equal(left, right)
     if isinstance(left, pd.DataFrame):
-        return left.equals(right)
+        order = ["sequences_seen", "evaluator"]
+        if not set(order) <= set(left) & set(right):
+            return False
+        left, right = left.sort_values(order), right.sort_values(order)
+        return left.reset_index(drop=True).equals(right.reset_index(drop=True))
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
     if isinstance(left, list):
@@ -329,4 +333,6 @@ def outcome(
         if not beside_is_right:
             return "changed", str(found)
         return ("same" if found == right else "refused" if told else "changed"), str(found[0])
+    if reader == "weights":
+        right = {key: right[key] for key in found if key in right}  # fewer checkpoints are seen
     return ("same" if same(found, right) else "changed"), ""

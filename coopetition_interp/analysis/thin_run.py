@@ -10,6 +10,7 @@ from torch import Tensor
 from coopetition_interp.analysis.landmarks import landmarks
 from coopetition_interp.data.atomic_file import atomic_file
 from coopetition_interp.data.regular_file import UnreadableFileError, read_regular
+from coopetition_interp.data.tensor_file import not_finite_floats
 from coopetition_interp.training import Run, RunError, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 
@@ -37,7 +38,8 @@ def thin_run(
         half_precision: Store weights as float16, in half the space; they are read as float32.
 
     Raises:
-        RunError: `out` holds a run, or a moment has no checkpoint.
+        RunError: `out` holds a run, a moment has no checkpoint, or its weights are too large for
+            half precision.
     """
     kept = landmark_checkpoints(run) if moments is None else list(moments)
     files = {name: _content(run.path / name) for name in COPIED}
@@ -47,6 +49,11 @@ def thin_run(
             weights: dict[str, Tensor] = run.weights(seen)
             if half_precision:
                 weights = {name: weight.half() for name, weight in weights.items()}
+                if problem := not_finite_floats(weights):
+                    raise RunError(
+                        f"the checkpoint of {run.path} at {seen} sequences does not fit half "
+                        f"precision ({problem}): copy it with half_precision=False"
+                    )
             copy.write_tensors(copy.checkpoint_path(seen), weights, {"sequences_seen": str(seen)})
         for name, content in files.items():
             with atomic_file(copy.path / name) as file:

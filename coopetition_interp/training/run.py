@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -17,7 +17,7 @@ from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.sequences import Sequences, make_evaluation_sequences
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
-from coopetition_interp.training.run_records import Resolved, RunStatus
+from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
 
 
@@ -33,7 +33,7 @@ class Run:
 
     path: Path
     config: RunConfig
-    resolved: Resolved
+    resolved: dict[str, Any]
 
     @property
     def metrics(self) -> pd.DataFrame:

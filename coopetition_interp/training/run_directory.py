@@ -20,7 +20,7 @@ import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import safetensors
@@ -50,8 +50,6 @@ from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NA
 __all__ = ["MissingFileError", "RunDirectory", "RunError", "describe_environment", "read_tensors"]
 
 _MEND_RECORD = "put back a copy of it"
-
-Content = TypeVar("Content")
 
 
 class MissingFileError(RunError):
@@ -136,10 +134,10 @@ class RunDirectory:
             RunError: If there is none, or it cannot be read.
         """
         try:
-            return RunConfig.from_dict(self._read(self.config_path, read_json_object))
+            return RunConfig.from_dict(self._read(self.config_path, _MEND_RECORD))
         except ValueError as error:
             raise RunError(
-                f"{self.config_path} is no config of a run: {one_line(error)}"
+                f"{self.config_path} is no config of a run ({one_line(error)}): {_MEND_RECORD}"
             ) from error
 
     def read_resolved(self) -> Resolved:
@@ -150,7 +148,7 @@ class RunDirectory:
                 it lacks.
         """
         path = self.path / "resolved.json"
-        content = self._read(path, read_json_object)
+        content = self._read(path, _MEND_RECORD)
         return Resolved(checked(as_resolved, content, path, _MEND_RECORD), path)
 
     def read_status(self) -> RunStatus:
@@ -161,11 +159,10 @@ class RunDirectory:
             RunError: If it is damaged.
         """
         path = self.path / "status.json"
-        content = self._read(path, read_json_object)
         mend = _MEND_RECORD
         if os.path.isfile(self.resume_path):
             mend += f", or remove it and go on by `coopetition-interp train --resume {self.path}`"
-        return checked(as_status, content, path, mend)
+        return checked(as_status, self._read(path, mend), path, mend)
 
     def read_metrics(self) -> pd.DataFrame:
         """The metrics so far; empty before the first evaluation.
@@ -213,16 +210,16 @@ class RunDirectory:
         """File of the checkpoint at this many sequences seen."""
         return self.path / "checkpoints" / f"{sequences_seen:012d}.safetensors"
 
-    def _read(self, path: Path, read: Callable[[Path], Content]) -> Content:
+    def _read(self, path: Path, mend: str) -> dict[str, Any]:
         try:
-            return read(path)
+            return read_json_object(path)
         except FileNotFoundError as error:
             raise MissingFileError(
                 f"{self.path} holds no run ({path.name} is missing): a run is made by "
                 f"`coopetition-interp train PRESET --out {self.path}`"
             ) from error
         except UnreadableFileError as error:
-            raise RunError(str(error)) from error
+            raise RunError(f"{error}: {mend}") from error
 
     # Writing -------------------------------------------------------------------------------
 
@@ -258,8 +255,11 @@ class RunDirectory:
                 was there before is kept.
         """
         if problem := not_finite_floats(tensors):
-            kept = " The one saved before is kept." if path.exists() else ""
-            raise RunError(f"{path} is not written: {problem}.{kept}")
+            kept = " The one saved before is kept." if os.path.lexists(path) else ""
+            raise RunError(
+                f"{path} is not written: {problem}.{kept} A smaller optimizer.learning_rate is the "
+                "usual mend"
+            )
         _write_or_explain(path, lambda: write_tensor_file(path, tensors, metadata))
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:

@@ -53,7 +53,7 @@ class ResolvedFields(TypedDict):
     n_labels: Annotated[int, Field(ge=1)]
     features_sha256: NotRequired[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
     device: NotRequired[Literal["cpu", "cuda"]]
-    n_threads: NotRequired[Annotated[int, Field(ge=1)]]
+    n_threads: NotRequired[Annotated[int, Field(ge=1, le=65_536)]]
     compile: NotRequired[bool]
 
 

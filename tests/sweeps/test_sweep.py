@@ -240,6 +240,43 @@ def test_a_failed_run_that_can_go_on_now_is_finished(short_config, tmp_path):
     assert all(torch.equal(again[name], weight) for name, weight in weights.items())
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"state": "finished"}', '{"state": 3}'])
+def test_a_damaged_status_stops_no_other_run_and_is_told(short_config, tmp_path, content):
+    config = short_config.replace(n_sequences=64)
+    plan = [PlannedRun(name, config.replace(name=name)) for name in ("bad", "good")]
+    plan.append(PlannedRun("needs-bad", config, ("bad",)))
+    train(plan[0].resolve({}), tmp_path / "bad", progress=False)
+    (tmp_path / "bad" / "status.json").write_text(content)
+    for table in (
+        sweep_status(plan, tmp_path),
+        run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False),
+    ):
+        assert states(table)["bad"] == "damaged"
+        message = table.set_index("run").message["bad"]
+        assert str(tmp_path / "bad" / "status.json") in message
+        assert "remove it and go on by `coopetition-interp train --resume" in message
+    assert states(table)["good"] == "finished"
+    assert table.set_index("run").message["needs-bad"] == "not run, since bad failed"
+    (tmp_path / "bad" / "status.json").unlink()  # the mend that was told
+    assert set(states(run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False)).values()) == {
+        "finished"
+    }
+
+
+def test_a_lock_that_is_a_link_stops_no_other_run_and_is_told(short_config, tmp_path):
+    config = short_config.replace(n_sequences=64)
+    plan = [PlannedRun(name, config) for name in ("bad", "good")]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "in_use.lock").symlink_to(tmp_path / "precious")
+    (tmp_path / "precious").write_text("precious")
+    message = sweep_status(plan, tmp_path).set_index("run").message["bad"]
+    assert "in_use.lock is a symbolic link" in message
+    table = run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False)
+    assert states(table) == {"bad": "missing", "good": "finished"}
+    assert "in_use.lock is a symbolic link" in table.set_index("run").message["bad"]
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
 def test_status_of_a_sweep_not_begun(swept, tmp_path):
     table = sweep_status(plan_of(swept[0]), tmp_path)
     assert set(table.state) == {"missing"}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import safetensors
 import torch
-from run_file_mutants import damaged_bytes, draw, interrupted_run, outcome, save_anew
+from run_file_mutants import READERS, damaged_bytes, draw, interrupted_run, outcome, save_anew
 from safetensors.torch import save_file
 
 from coopetition_interp.analysis.thin_run import thin_run
@@ -97,7 +97,7 @@ def test_a_run_from_before_some_entries_is_read_and_told_what_it_lacks_to_be_res
 def test_a_size_of_another_run_is_told_before_a_model_is_built(copy):
     resolved = json.loads((copy / "resolved.json").read_text())
     (copy / "resolved.json").write_text(json.dumps({**resolved, "d_feature": 10**15}))
-    with pytest.raises(RunError, match=r"exemplar_embed\.W is .* resolved\.json has d_feature"):
+    with pytest.raises(RunError, match=r"exemplar_embed\.W is .*resolved\.json has d_feature"):
         load_run(copy).model()
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_config_is_named(copy, content, message):
         (lambda text: text.rsplit("\n", 2)[0] + "\n", "not every evaluator has a row"),
         (lambda text: text.replace("0.", "O.", 1), "should be numbers"),
         (lambda text: text.replace(",", "", 1), "row 2 has"),
-        (lambda text: text.replace("icl", '"icl', 1), "is damaged"),
+        (lambda text: text.replace("icl", '"icl', 1), "unexpected end of data"),
     ],
 )
 def test_damaged_metrics_are_refused_by_readers_and_by_a_resume(copy, damage, message):
@@ -174,19 +174,19 @@ def test_no_turned_bit_passes_the_checksum(half_done, tmp_path, file):
     whole, notes = read_tensors(half_done[1] / file)
     chance = random.Random(0)
     path = tmp_path / Path(file).name
-    refusals: list[str] = []
+    refused = 0
     for _ in range(60):
         shutil.copy(half_done[1] / file, path)
         _, damage = damaged_bytes(chance, path)
         damage(path)
-        try:
+        with contextlib.suppress(RunError):
             found, found_notes = read_tensors(path)
-        except RunError as error:
-            refusals.append(str(error))
-        else:  # the name of the checksum's own entry, or the space after the header
+            # What is turned is the name of the checksum's own entry, or the space after the header.
             assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
             assert notes.items() <= found_notes.items()
-    assert all(path.name in told and len(told) < 600 for told in refusals)
+            continue
+        refused += 1
+    assert refused > 50
 
 
 @pytest.mark.parametrize("notes", [{"steps_done": "999999"}, {"loss_sum": "0x1.0p+3"}])
@@ -297,7 +297,7 @@ def test_thinned_copies_have_checksums_and_refuse_what_half_precision_cannot_hol
     tensors, notes = read_tensors(path)
     large = {**tensors, "unembed.W_U": torch.full_like(tensors["unembed.W_U"], 1e6)}
     RunDirectory(copy).write_tensors(path, large, notes)
-    with pytest.raises(RunError, match=r"not written: unembed\.W_U .* not finite"):
+    with pytest.raises(RunError, match=r"at 640 .* half precision \(unembed\.W_U"):
         thin_run(run, tmp_path / "large", [640])
     assert thin_run(run, tmp_path / "full", [640], half_precision=False).checkpoints == [640]
 
@@ -442,19 +442,22 @@ def test_asking_whether_a_directory_is_in_use_changes_nothing(copy, tmp_path):
 # All at once --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reader", ["weights", "metrics", "status"])
-def test_no_mutant_gives_other_weights_a_traceback_or_a_wait(half_done, tmp_path, reader):
-    from run_file_mutants import READERS
-
+@pytest.mark.parametrize(
+    ("reader", "n_mutants"), [("weights", 90), ("metrics", 90), ("status", 90), ("resume", 20)]
+)
+def test_no_mutant_gives_other_weights_a_traceback_or_a_wait(
+    half_done, tmp_path, reader, n_mutants
+):
     config, run = half_done
     other = shutil.copytree(run, tmp_path / "other")
-    right = READERS[reader](run, config)
+    right = READERS[reader](shutil.copytree(run, tmp_path / "run"), config)
     room = tmp_path / "room"
     room.mkdir()
     chance = random.Random(reader)
     found = []
-    for index in range(90):
-        mutant = draw(chance, run, EVERY_FILE[index % len(EVERY_FILE)], other)
+    files = EVERY_FILE if reader != "resume" else ("status.json", "resume.safetensors")
+    for index in range(n_mutants):
+        mutant = draw(chance, run, files[index % len(files)], other)
         found.append((outcome(mutant, run, reader, config, right, room), mutant))
     allowed = {"refused", "same"}
     if reader == "metrics":

@@ -1,0 +1,118 @@
+"""Files of a study that are damaged, of another shape, or lead elsewhere are told as such."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from coopetition_interp.studies import MissingRunsError, Study, StudyError
+from coopetition_interp.studies import induction_weights as weights
+from coopetition_interp.training import RunError
+
+PACKED = Path(__file__).parent.parent.parent / "checkpoints" / "induction-heads"
+TABLE = weights.LAYER_ABLATIONS
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """A copy of a committed study, to be damaged."""
+    return shutil.copytree(PACKED, tmp_path / "packed")
+
+
+def test_the_copy_is_read_while_it_is_whole(packed):
+    study = Study(packed)
+    assert len(study.table(TABLE)) > 0
+    assert len(study.metrics("main")) > 0
+    assert study.config("main") == study.run("main").config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read as JSON"),
+        ("[]", "holds list in JSON"),
+        ("{}", "runs is missing"),
+        ('{"runs": []}', "runs: .*dictionary"),
+        ('{"runs": {"main": 3}}', "runs.main: .*; got 3"),
+        ('{"runs": {"main": {"status": {}}}}', "runs.main.config is missing"),
+        ('{"runs": {"main": {"config": []}}}', "runs.main.config: .*"),
+    ],
+)
+def test_an_index_of_another_shape_names_file_and_field(packed, content, message):
+    (packed / "study.json").write_text(content)
+    for read in (
+        lambda: Study(packed).runs,
+        lambda: Study(packed).config("main"),
+        lambda: Study(packed).missing(["main"]),
+    ):
+        with pytest.raises(StudyError, match=rf"study\.json .*{message}.*: pack the study again"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc", "main/../../x", "", ".", "a//b", "a\nb", "a\0b", "..\\x"]
+)
+def test_a_run_whose_name_leads_out_of_the_study_is_refused(packed, name):
+    index = json.loads((packed / "study.json").read_text())
+    index["runs"][name] = index["runs"]["main"]
+    (packed / "study.json").write_text(json.dumps(index))
+    with pytest.raises(StudyError, match="should be a path inside the study"):
+        Study(packed).runs  # noqa: B018
+
+
+def test_a_link_that_leads_out_of_a_packed_study_is_refused(packed, tmp_path):
+    shutil.move(packed / "main", tmp_path / "elsewhere")
+    (packed / "main").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StudyError, match=r"main leads out of the study"):
+        Study(packed).run("main")
+
+
+def test_a_config_in_the_index_that_is_none_is_named(packed):
+    index = json.loads((packed / "study.json").read_text())
+    index["runs"]["main"]["config"]["batch_size"] = "many"
+    (packed / "study.json").write_text(json.dumps(index))
+    with pytest.raises(StudyError, match=r"study\.json .*\(runs\.main\.config: batch_size"):
+        Study(packed).config("main")
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1\n", b"a,b\n1,2", b"\xff\xfe", b'a\n"1\n'])
+def test_a_damaged_table_is_named(packed, content):
+    (packed / "tables" / f"{TABLE.name}.csv").write_bytes(content)
+    with pytest.raises(StudyError, match=rf"{TABLE.name}\.csv is damaged .*: pack the study again"):
+        Study(packed).table(TABLE)
+
+
+def test_damaged_or_missing_metrics_are_named(packed):
+    metrics = packed / "metrics.csv"
+    text = metrics.read_text()
+    metrics.write_text(text.replace("sequences_seen", "seen"))
+    with pytest.raises(StudyError, match=r"metrics\.csv is damaged .*no column sequences_seen"):
+        Study(packed).metrics("main")
+    metrics.write_text(
+        "".join(line for line in text.splitlines(True) if not line.endswith("main\n"))
+    )
+    with pytest.raises(StudyError, match=r"metrics\.csv has no rows of main"):
+        Study(packed).metrics("main")
+    metrics.unlink()
+    os.mkfifo(metrics)
+    with pytest.raises(StudyError, match=r"metrics\.csv is a named pipe"):
+        Study(packed).metrics("main")
+
+
+def test_one_damaged_run_is_told_and_leaves_the_others(packed, tmp_path):
+    sweep = tmp_path / "sweep"
+    for name in ("main", "clamps/match"):
+        shutil.copytree(packed / "main", sweep / name)
+    (sweep / "clamps/match/status.json").write_text("[]")
+    study = Study(sweep)
+    assert study.runs == ["main"]
+    assert len(study.metrics("main")) > 0
+    with pytest.raises(MissingRunsError, match=r"match/status\.json holds list .*Make them by"):
+        study.require(["main", "clamps/match"], "a figure")
+    with pytest.raises(MissingRunsError, match=r"match/status\.json holds list"):
+        study.run("clamps/match")
+    (sweep / "main" / "resolved.json").write_text("{}")
+    with pytest.raises(RunError, match=r"resolved\.json is damaged \(d_feature is missing\)"):
+        study.run("main")
