@@ -152,7 +152,8 @@ def outcome(out: Path, exit_code: int, whole: Run) -> str:
 
 def drill_runs(n_runs: int, chance: random.Random, folder: Path, lengthened: bool) -> Counter:
     """Kills each run up to four times at random points, then lets it go on to its end."""
-    whole, short = undisturbed(folder, LONG), undisturbed(folder, SHORT)
+    whole = undisturbed(folder, LONG)
+    short = undisturbed(folder, SHORT) if lengthened else whole
     counts: Counter = Counter()
     for index in range(n_runs):
         out = folder / f"run{index}"
