@@ -97,7 +97,7 @@ class Interruption:
         self.requested = self.requested or _told_as(signum)
         # A terminal that closes, or a session that ends, adds a SIGHUP of its own.
         if again and signal.Signals(signum).name != "SIGHUP":
-            _interrupt(signum, frame)
+            raise Interrupted(_told_as(signum))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from drills.kills import call, command_line_killed_at, words_of
 from coopetition_interp.command_line import main as command_line
 from coopetition_interp.interruption import Interrupted, Interruption, interruptible, raise_if_asked
 from coopetition_interp.training import TrainingStep, load_run, resume, state_of, train
+from coopetition_interp.training.run_record import RunRecord
 
 
 def killed_at_step(out: Path, n_steps_done: int, *signals: int, how=None) -> int | None:
@@ -140,7 +141,7 @@ def test_in_a_notebook_the_keyboard_interrupt_comes_after_the_save(
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with monkeypatch.context() as patch:
         interrupt_after(5, patch)
-        with pytest.raises(KeyboardInterrupt, match=r"160 sequences seen are saved: .*--resume"):
+        with pytest.raises(KeyboardInterrupt, match=r"all saved, 160 sequences seen: .*--resume"):
             train(short_config, out, progress=False)
     assert {s: signal.getsignal(s) for s in before} == before
     assert load_run(out).status["state"] == "interrupted"
@@ -184,16 +185,25 @@ def test_a_signal_whose_exception_was_dropped_is_still_heard():
         assert interruption.requested is None
 
 
-def test_interrupted_at_its_end_a_run_is_finished(short_config, tmp_path, monkeypatch):
-    from coopetition_interp.training.run_record import RunRecord
-
-    save = RunRecord.save_resume
-
-    def save_then_interrupt(record, step):
-        save(record, step)
+def test_a_second_signal_to_one_run_does_not_end_the_next():
+    with Interruption() as interruption:
         signal.raise_signal(signal.SIGINT)
+        assert interruption.requested == signal.SIGINT
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)
+    with Interruption() as interruption:
+        assert interruption.requested is None
 
-    monkeypatch.setattr(RunRecord, "save_resume", save_then_interrupt)
+
+def test_interrupted_at_its_end_a_run_is_finished(short_config, tmp_path, monkeypatch):
+    save = RunRecord.save_checkpoint
+
+    def save_then_interrupt(record, model, steps_done):
+        save(record, model, steps_done)
+        if steps_done == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunRecord, "save_checkpoint", save_then_interrupt)
     with pytest.raises(Interrupted, match="the run was finished"):
         train(short_config.replace(n_sequences=320), tmp_path / "run", progress=False)
     assert state_of(tmp_path / "run") == "finished"
