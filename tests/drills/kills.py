@@ -141,6 +141,8 @@ def outcome(out: Path, exit_code: int, whole: Run) -> str:
     if exit_code != 0 or state_of(out) != "finished":
         return "cannot be resumed"
     run = load_run(out)
+    if run.checkpoints != whole.checkpoints:
+        return "differs"
     weights = [(run.weights(seen), whole.weights(seen)) for seen in whole.checkpoints]
     equal = (
         run.config.n_sequences == whole.config.n_sequences
