@@ -14,6 +14,9 @@ FROM_PARENT = getattr(signal, "SIGUSR1", signal.SIGTERM)
 """What a sweep asks its workers to end by: apart from what a terminal or a job manager sends to
 both, so that being told twice is not taken for a second request."""
 
+_raised: list[int] = []
+"""Signals by which `interruptible` has raised: Python drops what is raised inside a `__del__`."""
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal asked this process to end.
@@ -53,6 +56,13 @@ def interruptible(also: Iterable[int] = ()) -> Iterator[None]:
         yield
     finally:
         _restore(before)
+        _raised.clear()
+
+
+def raise_if_asked() -> None:
+    """Raises `Interrupted` once more, if a signal has come inside `interruptible`."""
+    if _raised:
+        raise Interrupted(_raised[0])
 
 
 class Interruption:
@@ -74,6 +84,7 @@ class Interruption:
         noted = [s for s in STOPPING if signal.getsignal(s) in default]
         noted += [s for s in signal.Signals if signal.getsignal(s) is _interrupt]
         self._before = _handle(dict.fromkeys(noted), self._note)
+        self.requested = _raised[0] if _raised else None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,10 +97,11 @@ class Interruption:
         self.requested = self.requested or _told_as(signum)
         # A terminal that closes, or a session that ends, adds a SIGHUP of its own.
         if again and signal.Signals(signum).name != "SIGHUP":
-            _interrupt(signum, frame)
+            raise Interrupted(_told_as(signum))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
+    _raised.append(_told_as(signum))
     raise Interrupted(_told_as(signum))
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 from tqdm.auto import tqdm
 
+from coopetition_interp.interruption import raise_if_asked
 from coopetition_interp.sweeps.processes import Processes
 from coopetition_interp.training import (
     ConfigError,
@@ -146,6 +147,7 @@ def run_sweep(
     with tqdm(total=len(plan), unit="run", disable=not progress) as bar:
         sweep = _Sweep(plan, Path(out), bar)
         while sweep.waiting or sweep.jobs:
+            raise_if_asked()
             sweep.start(executor, at_once)
             if not sweep.collect() and (sweep.jobs or sweep.waiting):
                 time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -255,8 +255,7 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
                 )
                 record.note("interrupted", told)
         except (KeyboardInterrupt, SystemExit) as error:  # a step may be half done
-            told = f"interrupted at once; {record.sequences_saved} sequences seen are saved: "
-            told += go_on
+            told = f"interrupted at once; {record.sequences_saved} sequences are saved: {go_on}"
             record.note_end("interrupted", told)
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, told) from None

@@ -41,6 +41,18 @@ def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
     assert "holds another run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("until", ["nan", "inf", "1e30", "640.5", "320"])
+def test_a_length_that_cannot_be_is_one_line_and_changes_nothing(until, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "tiny", "--out", str(out), "--quiet", *SHORT]) == 0
+    before = (out / "config.json").read_bytes(), (out / "status.json").read_bytes()
+    assert main(["train", "--resume", str(out), "--until", until]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("coopetition-interp: error: n_sequences")
+    assert "\n" not in error
+    assert ((out / "config.json").read_bytes(), (out / "status.json").read_bytes()) == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

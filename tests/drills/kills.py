@@ -36,7 +36,10 @@ from coopetition_interp.sweeps.sweep import state_of
 from coopetition_interp.training import Run, TrainingStep, load_run
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-EVENTS_OF_A_RUN = 130
+EVENTS_OF_A_RUN = {False: 90, True: 40}
+"""About as many as there are in a run, and in one that is made longer."""
+FIRST_EVENTS = 12
+"""What a process begins with: config, status, first moment. Half of the kills are among these."""
 SHORT, LONG = 640, 960
 FIELDS = ['evaluate_at={"every": 160}', 'checkpoint_at={"every": 320}']
 SWEPT = ("icl_only", "ciwl_only")
@@ -138,6 +141,8 @@ def outcome(out: Path, exit_code: int, whole: Run) -> str:
     if exit_code != 0 or state_of(out) != "finished":
         return "cannot be resumed"
     run = load_run(out)
+    if run.checkpoints != whole.checkpoints:
+        return "differs"
     weights = [(run.weights(seen), whole.weights(seen)) for seen in whole.checkpoints]
     equal = (
         run.config.n_sequences == whole.config.n_sequences
@@ -149,7 +154,8 @@ def outcome(out: Path, exit_code: int, whole: Run) -> str:
 
 def drill_runs(n_runs: int, chance: random.Random, folder: Path, lengthened: bool) -> Counter:
     """Kills each run up to four times at random points, then lets it go on to its end."""
-    whole, short = undisturbed(folder, LONG), undisturbed(folder, SHORT)
+    whole = undisturbed(folder, LONG)
+    short = undisturbed(folder, SHORT) if lengthened else whole
     counts: Counter = Counter()
     for index in range(n_runs):
         out = folder / f"run{index}"
@@ -161,7 +167,8 @@ def drill_runs(n_runs: int, chance: random.Random, folder: Path, lengthened: boo
             words = words_of(out)
             if lengthened:
                 words += ["--until", str(LONG)]
-            event = chance.randint(1, EVENTS_OF_A_RUN // (2 if lengthened else 1))
+            last = chance.choice((FIRST_EVENTS, EVENTS_OF_A_RUN[lengthened]))
+            event = chance.randint(1, last)
             signals = (signum,) * chance.choice((1, 1, 2))
             always = chance.random() < 0.5
             process = call(command_line_killed_at, words, event, signals, always)
@@ -204,7 +211,7 @@ def drill_sweeps(n_sweeps: int, chance: random.Random, folder: Path) -> Counter:
         seen = chance.choice((0, 320, 3200))
         name = chance.choice(("config.json", f"checkpoints/{seen:012d}.safetensors"))
         file = out / chance.choice(SWEPT) / name
-        left = ended_by(sweep_words(out), file, signum)
+        _, left = ended_by(command_line_killed_on_file, sweep_words(out), file, signum)
         counts["kills of sweeps"] += 1
         counts["orphaned processes"] += len(psutil.wait_procs(left, SECONDS_TO_BE_GONE)[1])
         for process in left:
@@ -217,16 +224,16 @@ def drill_sweeps(n_sweeps: int, chance: random.Random, folder: Path) -> Counter:
     return counts
 
 
-def ended_by(words: list[str], file: Path, signum: int) -> list[psutil.Process]:
-    """Runs a command that is sent a signal once a file is there; the processes that it had."""
-    process = processes.Process(target=command_line_killed_on_file, args=(words, file, signum))
+def ended_by(function: Callable, *arguments: object) -> tuple[int | None, list[psutil.Process]]:
+    """Calls a function in a process until that ends: its exit code, and the processes it had."""
+    process = processes.Process(target=function, args=arguments)
     process.start()
     had: set[psutil.Process] = set()
     while process.is_alive():
         with contextlib.suppress(psutil.NoSuchProcess):
             had.update(psutil.Process(process.pid).children(recursive=True))
         time.sleep(0.01)
-    return list(had)
+    return process.exitcode, list(had)
 
 
 def report(counts: Counter) -> str:

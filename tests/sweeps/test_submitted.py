@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import signal
 import threading
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -14,7 +16,7 @@ from coopetition_interp.interventions import GraftIn
 from coopetition_interp.studies import Study
 from coopetition_interp.sweeps import PlannedRun, run_sweep_with_submitit, sweep_status
 from coopetition_interp.sweeps.submitted import ResumableCall
-from coopetition_interp.training import ConfigError, load_run, train
+from coopetition_interp.training import ConfigError, TrainingStep, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 
@@ -48,10 +50,9 @@ def interrupt_at_its_first_save(config, out):
             train(config, out, progress=False)
 
 
-def kill_the_first_job(killed):
+def kill_the_first_job(killed, over):
     """Ends the first process that submitit starts for a job of this process, by its id."""
-    end = time.monotonic() + 600
-    while not killed and time.monotonic() < end:
+    while not killed and not over.is_set():
         for process in psutil.Process().children(recursive=True):
             try:
                 is_job = "submitit.core._submit" in process.cmdline()
@@ -74,13 +75,15 @@ def swept(short_config, tmp_path_factory):
     written = first_checkpoint.stat().st_mtime_ns
     before = sweep_status(plan, out)
     killed = []
-    killer = threading.Thread(target=kill_the_first_job, args=(killed,))
+    over = threading.Event()
+    killer = threading.Thread(target=kill_the_first_job, args=(killed, over))
     killer.start()
     with pytest.MonkeyPatch.context() as patch:  # it waits for results to show on slow disks
         patch.setattr("submitit.core.core.Job._results_timeout_s", 1)
         table = run_sweep_with_submitit(
             plan, out, "local", 1, ["timeout_min=30", "slurm_partition=gpu"], progress=False
         )
+    over.set()
     killer.join()
     assert killed
     assert first_checkpoint.stat().st_mtime_ns == written
@@ -140,6 +143,52 @@ def test_a_job_whose_time_is_up_is_the_same_call_again():
     assert call(divmod, 7, 2) == (3, 1)
     again = DelayedSubmission(call, divmod, 7, 2)._checkpoint_function()
     assert again.result() == (3, 1)
+
+
+def test_a_job_whose_time_is_up_saves_before_it_goes_back_into_the_queue(
+    short_config, tmp_path, monkeypatch
+):
+    put_back = []
+    take = TrainingStep.__call__
+
+    def take_then_tell(self, batch):
+        loss = take(self, batch)
+        if self.state.steps_done == 7:
+            signal.raise_signal(signal.SIGUSR2)
+        return loss
+
+    monkeypatch.setattr(TrainingStep, "__call__", take_then_tell)
+    monkeypatch.setattr("submitit.JobEnvironment.USR_SIG", "USR2")
+    before = signal.signal(signal.SIGUSR2, lambda signum, frame: put_back.append(signum))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ResumableCall()(partial(train, progress=False), short_config, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert put_back == [signal.SIGUSR2]
+    status = load_run(tmp_path / "run").status
+    assert (status["state"], status["sequences_seen"]) == ("interrupted", 7 * 32)
+
+
+def test_jobs_on_this_machine_end_with_the_sweep_and_save(short_config, tmp_path):
+    config = short_config.with_overrides(["n_sequences=1e9", "compile=no"])
+    first_checkpoint = RunDirectory(tmp_path / "endless").checkpoint_path(640)
+
+    def interrupt():
+        while not first_checkpoint.exists():
+            time.sleep(0.05)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep_with_submitit(
+            [PlannedRun("endless", config)], tmp_path, "local", 1, progress=False
+        )
+    running = psutil.Process().children(recursive=True)
+    assert not [p for p in running if "submitit" in " ".join(p.cmdline())]
+    status = load_run(tmp_path / "endless").status
+    assert status["state"] == "interrupted"
+    assert status["sequences_seen"] >= 640
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import torch
 
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.sweeps import PlannedRun, only_named, run_sweep, sweep_status
-from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, check_plan, state_of
-from coopetition_interp.training import ConfigError, load_run, train
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, check_plan
+from coopetition_interp.training import ConfigError, load_run, state_of, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 
@@ -275,6 +275,18 @@ def test_a_lock_that_is_a_link_stops_no_other_run_and_is_told(short_config, tmp_
     assert states(table) == {"bad": "missing", "good": "finished"}
     assert "in_use.lock is a symbolic link" in table.set_index("run").message["bad"]
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_run_that_was_being_made_longer_is_not_taken_for_finished(short_config, tmp_path):
+    short = short_config.replace(name="run", n_sequences=640)
+    run = train(short, tmp_path / "run", progress=False)
+    longer = short.replace(n_sequences=1280)
+    RunDirectory(run.path).write_config(longer, run.resolved)  # and then it was killed
+    plan = [PlannedRun("run", longer)]
+    assert states(sweep_status(plan, tmp_path)) == {"run": "interrupted"}
+    table = run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False)
+    assert states(table) == {"run": "finished"}
+    assert load_run(run.path).checkpoints == [0, 640, 1280]
 
 
 def test_status_of_a_sweep_not_begun(swept, tmp_path):

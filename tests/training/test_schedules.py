@@ -1,7 +1,9 @@
 """Moments of a run in sequences seen, and learning rates."""
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,37 @@ def test_moments_lie_in_the_run_and_hold_its_ends(every, log_spaced, at, n_steps
             assert math.ceil(moment / batch_size) in steps
     if every:
         assert {math.ceil(m / batch_size) for m in range(0, n_steps * batch_size, every)} <= steps
+
+
+@given(
+    every=st.integers(0, 90),
+    log_spaced=st.integers(0, 9),
+    at=st.lists(st.integers(0, 900), max_size=5),
+    n_steps=st.integers(1, 40),
+    batch_size=st.integers(1, 40),
+    first=st.integers(0, 45),
+)
+def test_moments_are_those_of_the_whole_list(every, log_spaced, at, n_steps, batch_size, first):
+    schedule = Schedule(every=every, log_spaced=log_spaced, log_from=10, at=tuple(at))
+    end = n_steps * batch_size
+    listed = [*at, *(range(0, end + 1, every) if every else ())]
+    if log_spaced and end > 10:
+        listed += np.geomspace(10, end, log_spaced).round().tolist()
+    whole = {math.ceil(m / batch_size) for m in listed if m <= end} | {0, n_steps}
+    steps = schedule.steps(n_steps, batch_size)
+    assert list(steps) == sorted(whole)
+    assert len(steps) == len(whole)
+    assert list(steps.since(first)) == sorted(step for step in whole if step >= first)
+    assert [step in steps for step in range(n_steps + 2)] == [
+        step in whole for step in range(n_steps + 2)
+    ]
+
+
+def test_moments_of_an_endless_run_are_not_listed():
+    steps = Schedule(every=1).steps(10**15, 32)
+    assert len(steps) == 10**15 + 1
+    assert 10**15 - 1 in steps
+    assert list(itertools.islice(steps.since(10**14), 2)) == [10**14, 10**14 + 1]
 
 
 def test_log_spacing_is_even_in_the_logarithm():

@@ -2,11 +2,14 @@
 
 import errno
 import importlib
+import math
 import multiprocessing
 import os
-import random
+import re
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +24,17 @@ from coopetition_interp.training import (
     ConfigError,
     NonFiniteLossError,
     RunError,
+    TrainingStep,
     load_run,
     load_weights,
     preset,
     resume,
+    state_of,
     train,
 )
-from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.run_directory import RunDirectory, read_tensors
 
+run_record = importlib.import_module("coopetition_interp.training.run_record")
 train_module = importlib.import_module("coopetition_interp.training.train")
 processes = multiprocessing.get_context("forkserver")  # autograd's threads do not survive a fork
 processes.set_forkserver_preload(["coopetition_interp.training"])
@@ -76,38 +82,6 @@ def test_seeds_change_the_weights(short_run, short_config, tmp_path):
     assert same_weights(run.weights("first"), short_run.weights("first"))
 
 
-def _train_or_resume(config, out: Path) -> None:
-    train_module.SECONDS_BETWEEN_RESUME_SAVES = 0.0
-    train_module.STEPS_BETWEEN_CHECKS = 10
-    torch.set_num_threads(1)
-    if (out / "config.json").exists():
-        resume(out, progress=False)
-    else:
-        train(config, out, progress=False)
-
-
-def test_killed_five_times_and_resumed_ends_bitwise_equal(short_config, tmp_path):
-    config = short_config.with_overrides(["n_sequences=12800", 'evaluate_at={"every": 1600}'])
-    undisturbed = train(config, tmp_path / "undisturbed", progress=False)
-    out = tmp_path / "killed"
-    chance = random.Random(time.time_ns())
-    kills = 0
-    while kills < 5:
-        process = processes.Process(target=_train_or_resume, args=(config, out))
-        process.start()
-        process.join(timeout=chance.uniform(0.5, 3.0))
-        if not process.is_alive():
-            break  # it was faster than the kills: what was killed before still counts
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        kills += 1
-    assert kills >= 2
-    run = resume(out, progress=False) if (out / "config.json").exists() else train(config, out)
-    for seen in undisturbed.checkpoints:
-        assert same_weights(run.weights(seen), undisturbed.weights(seen))
-    pd.testing.assert_frame_equal(run.metrics, undisturbed.metrics, check_exact=True)
-
-
 def test_a_finished_run_is_not_run_again(short_run):
     before = (short_run.path / "metrics.csv").stat().st_mtime_ns
     assert same_weights(resume(short_run.path).weights(), short_run.weights())
@@ -124,6 +98,50 @@ def test_a_run_made_longer_has_the_weights_of_one_so_long_from_the_start(short_c
     assert same_weights(lengthened.weights(), whole.weights())
     pd.testing.assert_frame_equal(lengthened.metrics, whole.metrics, check_exact=True)
     assert lengthened.status["state"] == "finished"
+
+
+@pytest.mark.parametrize("n_sequences", [1e30, 10**13, float("nan"), float("inf"), 1920.5])
+def test_a_length_that_cannot_be_is_refused_before_anything_is_written(
+    n_sequences, short_run, tmp_path
+):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    with pytest.raises(ConfigError, match="n_sequences"):
+        resume(run, n_sequences=n_sequences, progress=False)
+    assert contents(run) == contents(short_run.path)
+    assert resume(run).status["state"] == "finished"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but its lock."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".lock"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_a_run_is_not_made_longer_before_all_is_built(short_run, tmp_path, monkeypatch):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+
+    def no_memory(*_: object, **__: object):
+        raise MemoryError("not so much")
+
+    monkeypatch.setattr(train_module, "TrainingStep", no_memory)
+    with pytest.raises(MemoryError):
+        resume(run, n_sequences=2560, progress=False)
+    assert contents(run) == contents(short_run.path)
+
+
+def test_finished_means_as_many_sequences_as_the_config_says(short_run, short_config, tmp_path):
+    """A run that was killed while being made longer: the config is the longer one's already."""
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    longer = short_config.replace(n_sequences=2560)
+    RunDirectory(run).write_config(longer, short_run.resolved)
+    assert RunDirectory(run).read_status()["state"] == "finished"
+    assert state_of(run) == "interrupted"
+    assert load_run(run).status["state"] == "interrupted"
+    gone_on = resume(run, progress=False)
+    assert gone_on.checkpoints == [0, 640, 1280, 1920, 2560]
+    assert gone_on.status == {"state": "finished", "sequences_seen": 2560, "message": ""}
+    whole = train(longer, tmp_path / "whole", progress=False)
+    assert same_weights(gone_on.weights(), whole.weights())
 
 
 def test_a_run_cannot_be_cut_nor_a_cosine_schedule_be_made_longer(short_config, tmp_path):
@@ -165,6 +183,159 @@ def test_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(short_config,
     assert run.status["message"] == str(caught.value)
     assert str(run.checkpoint_path("last")) in str(caught.value)
     assert all(torch.isfinite(weight).all() for weight in run.weights("last").values())
+
+
+def fail_at_step(n_steps: int, spoil, monkeypatch) -> None:
+    """Calls `spoil(step)` once the n-th step is done."""
+    take = TrainingStep.__call__
+
+    def take_then_spoil(self, batch):
+        loss = take(self, batch)
+        if self.state.steps_done == n_steps:
+            spoil(self)
+        return loss
+
+    monkeypatch.setattr(TrainingStep, "__call__", take_then_spoil)
+
+
+@pytest.mark.parametrize("kind", ["parameters", "second_moments"])
+def test_weights_that_are_not_finite_are_never_saved(
+    kind, short_run, short_config, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    monkeypatch.setattr(run_record, "SECONDS_BETWEEN_RESUME_SAVES", -1.0)  # at every moment
+    with monkeypatch.context() as patch:
+        # The loss of the step before is finite, and so would be what is saved as the latest.
+        fail_at_step(40, lambda s: s.state.buffers()[f"packed.{kind}"][:1].fill_(math.nan), patch)
+        with pytest.raises(
+            NonFiniteLossError, match=r"\S+ is not finite at step 40 \(1280"
+        ) as told:
+            train(short_config, out, progress=False)
+        assert load_run(out).status == {
+            "state": "failed",
+            "sequences_seen": 640,
+            "message": str(told.value),
+        }
+        saved = (out / "resume.safetensors").read_bytes()
+        with pytest.raises(NonFiniteLossError, match=re.escape(str(told.value))):
+            resume(out, progress=False)
+        assert (out / "resume.safetensors").read_bytes() == saved
+    run = resume(out, progress=False)
+    assert same_weights(run.weights(), short_run.weights())
+    pd.testing.assert_frame_equal(run.metrics, short_run.metrics, check_exact=True)
+
+
+def test_a_save_that_is_not_finite_is_refused(short_run, tmp_path):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    directory = RunDirectory(run)
+    tensors, metadata = read_tensors(directory.resume_path)
+    tensors["packed.first_moments"][-1] = math.inf
+    directory.write_tensors(directory.resume_path, tensors, metadata)
+    directory.write_status("failed", 1920)
+    before = contents(run)
+    with pytest.raises(RunError, match=r"resume\.safetensors cannot be gone on from: \S+ is not f"):
+        resume(run, progress=False)
+    assert contents(run) == before
+
+
+def test_an_unforeseen_error_in_the_loop_is_noted_as_a_failure(
+    short_run, short_config, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        fail_at_step(7, lambda _: 1 // 0, patch)
+        with pytest.raises(ZeroDivisionError):
+            train(short_config, out, progress=False)
+    status = load_run(out).status
+    assert (status["state"], status["sequences_seen"]) == ("failed", 0)
+    assert status["message"].startswith("ZeroDivisionError: ")
+    assert same_weights(resume(out, progress=False).weights(), short_run.weights())
+
+
+def test_what_was_done_at_the_start_is_not_done_again(
+    short_run, short_config, tmp_path, monkeypatch
+):
+    """However long the first evaluation took: the save after it may be at step 0."""
+    out = tmp_path / "run"
+    monkeypatch.setattr(run_record, "SECONDS_BETWEEN_RESUME_SAVES", -1.0)
+    with monkeypatch.context() as patch:
+        fail_at_step(1, lambda _: 1 // 0, patch)
+        with pytest.raises(ZeroDivisionError):
+            train(short_config, out, progress=False)
+    _, metadata = read_tensors(out / "resume.safetensors")
+    assert metadata["steps_done"] == "0"
+    run = resume(out, progress=False)
+    pd.testing.assert_frame_equal(run.metrics, short_run.metrics, check_exact=True)
+
+
+def test_a_save_from_before_moments_were_noted_goes_on(short_run, short_config, tmp_path):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    directory = RunDirectory(run)
+    tensors, metadata = read_tensors(directory.resume_path)
+    del metadata["last_moment"]
+    directory.write_tensors(directory.resume_path, tensors, metadata)
+    directory.write_status("running", 1920)
+    gone_on = resume(run, progress=False)
+    pd.testing.assert_frame_equal(gone_on.metrics, short_run.metrics, check_exact=True)
+    assert gone_on.status["state"] == "finished"
+
+
+def test_a_save_after_the_end_of_the_config_is_refused(short_run, short_config, tmp_path):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    RunDirectory(run).write_config(short_config.replace(n_sequences=640), short_run.resolved)
+    RunDirectory(run).write_status("interrupted", 640)
+    with pytest.raises(RunError, match=r"saved after 1920 sequences, but config\.json ends .* 640"):
+        resume(run, progress=False)
+
+
+def test_a_save_of_another_run_is_refused(short_run, tmp_path):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    tensors, _ = read_tensors(RunDirectory(run).resume_path)
+    RunDirectory(run).write_tensors(RunDirectory(run).resume_path, tensors, {})
+    RunDirectory(run).write_status("interrupted", 640)
+    with pytest.raises(RunError, match=r"resume\.safetensors is not a save of this run"):
+        resume(run, progress=False)
+
+
+def test_a_run_without_its_config_is_not_written_over(short_run, short_config, tmp_path):
+    run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
+    (run / "config.json").unlink()
+    with pytest.raises(RunError, match=r"holds a run without its config\.json"):
+        train(short_config, run, progress=False)
+
+
+def test_evaluators_that_do_not_fit_are_told_before_anything_is_written(short_config, tmp_path):
+    out = tmp_path / "run"
+    (first, *_) = short_config.evaluators
+    other = replace(first, name="longer", sequences=replace(first.sequences, n_pairs=3))
+    with pytest.raises(ConfigError, match=r"evaluators: .* do not fit the sequences of 'longer'"):
+        train(short_config.replace(evaluators=(first, other)), out, progress=False)
+    with pytest.raises(ConfigError, match="evaluators"):
+        train(short_config.replace(evaluators=()), out, progress=False)
+    assert not (out / "config.json").exists()
+    assert not (out / "status.json").exists()
+
+
+def test_weights_to_start_from_that_are_not_finite_are_told(short_run, short_config, tmp_path):
+    directory = RunDirectory(tmp_path)
+    weights = short_run.weights()
+    weights["blocks.1.attn.W_V"][0] = math.nan
+    start = directory.checkpoint_path(0)
+    directory.write_tensors(start, weights, {})
+    config = short_config.replace(start_from=str(start))
+    with pytest.raises(ConfigError, match=r"blocks\.1\.attn\.W_V is not finite in start_from"):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_after_a_nan_loss_the_good_save_is_gone_on_from_and_fails_the_same(short_config, tmp_path):
+    config = short_config.with_overrides(["optimizer.learning_rate=1e30"])
+    with pytest.raises(NonFiniteLossError) as first:
+        train(config, tmp_path / "run", progress=False)
+    with pytest.raises(NonFiniteLossError) as second:
+        resume(tmp_path / "run", progress=False)
+    assert str(second.value) == str(first.value)
+    assert load_run(tmp_path / "run").status["message"] == str(first.value)
 
 
 def test_a_directory_with_a_run_is_refused(short_run, short_config):
