@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from typing_extensions import dataclass_transform
 
+LONGEST_REASON = 450
+
 
 class ConfigError(ValueError):
     """A configuration names an unknown field, or gives one a value it cannot have."""
@@ -39,7 +41,10 @@ def _real_number(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_whole_number), Strict()]
 Number = Annotated[float, BeforeValidator(_real_number), Strict(), AllowInfNan(False)]
 Flag = Annotated[bool, Strict()]
-Text = Annotated[str, Strict(), Field(min_length=1, max_length=4096)]
+Text = Annotated[
+    str, Strict(), Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+"""A name or a path: not empty, no control characters."""
 Count = Annotated[Integer, Field(ge=1, le=10**9)]
 SequenceCount = Annotated[Integer, Field(ge=0, le=10**12)]
 """So many sequences seen; from 0, the start of a run."""
@@ -141,7 +146,8 @@ def _told(error: ErrorDetails, cls: type) -> str:
     if kind in ("missing", "union_tag_not_found"):
         return f"{place} is missing and has no default"
     if kind == "value_error":
-        return f"{place}: {error['ctx']['error']}" if place else str(error["ctx"]["error"])
+        told = " ".join(str(error["ctx"]["error"]).split())[:LONGEST_REASON]
+        return f"{place}: {told}" if place else told
     given = error["input"]
     if kind == "union_tag_invalid":
         given = given["kind"] if isinstance(given, Mapping) else given.kind
@@ -221,7 +227,7 @@ def _limits_in_words(metadata: Iterable[Any]) -> str:
     if "gt" in limits and "le" in limits:
         return f" above {_figure(limits['gt'])} and at most {_figure(limits['le'])}"
     if "max_length" in limits:
-        return f" of {limits['min_length']} to {limits['max_length']} characters in UTF-8"
+        return f" of {limits['min_length']} to {limits['max_length']} printable characters in UTF-8"
     return ""
 
 

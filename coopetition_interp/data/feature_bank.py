@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+LARGEST_FEATURE = 1_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSplit:
@@ -220,7 +222,8 @@ def check_features(features: Tensor) -> None:
     """Refuses a tensor that cannot be a bank's features.
 
     Raises:
-        ValueError: Wrong rank, no entries, not floating point, NaN or infinity.
+        ValueError: Wrong rank, no entries, not floating point, NaN or infinity, or too large to
+            train on.
     """
     if features.ndim != 3:
         raise ValueError(
@@ -233,12 +236,19 @@ def check_features(features: Tensor) -> None:
         raise ValueError(f"features must be floating point, got {features.dtype}: convert them")
     # The extremes are NaN or infinite exactly when some entry is; isfinite() would fill a mask
     # as long as the bank and take twenty times longer.
-    if not all(bool(extreme.isfinite()) for extreme in torch.aminmax(features)):
+    extremes = torch.aminmax(features)
+    if not all(bool(extreme.isfinite()) for extreme in extremes):
         bad = ~features.isfinite().flatten(1).all(dim=1)
         classes = bad.nonzero().flatten().tolist()
         raise ValueError(
             f"features of {len(classes)} classes hold NaN or infinity (class {classes[0]} first): "
             "mend or leave out these classes before building the bank"
+        )
+    largest = max(abs(float(extreme)) for extreme in extremes)
+    if largest > LARGEST_FEATURE:
+        raise ValueError(
+            f"features reach {largest:.3g}, whose powers overflow float32 in training: scale them "
+            f"to at most {LARGEST_FEATURE:,}"
         )
 
 

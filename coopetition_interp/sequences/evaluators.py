@@ -20,6 +20,9 @@ from coopetition_interp.sequences.sequences import Sequences
 Part = Literal["train", "held_out"]
 Score = Literal["in_context_accuracy", "accuracy"]
 
+MOST_VALUES = 2**31
+"""Features of all evaluation sequences beyond which they would take over 8 GiB."""
+
 # Words that a table read back from CSV takes for a missing value, a number or a truth value.
 _NO_NAMES = {"na", "nan", "null", "none", "inf", "infinity", "true", "false"}
 
@@ -207,10 +210,13 @@ def make_evaluation_sequences(
 
     Raises:
         ValueError: If two evaluators share a name, or one asks for what the bank, the split or
-            the labels cannot give; the message names the evaluator.
+            the labels cannot give; the message names the evaluator. Also if all sequences together
+            would take over 8 GiB.
     """
     if seed < 0:
         raise ValueError(f"the evaluation seed must not be negative; got {seed}")
+    evaluators = tuple(evaluators)
+    _check_size(evaluators, bank.d_feature)
     label_of_class = labels_of_training_classes(bank.n_classes, split.train_classes)
     made: dict[str, Sequences] = {}
     for evaluator in evaluators:
@@ -232,6 +238,23 @@ def make_evaluation_sequences(
             raise ValueError(f"evaluator {evaluator.name!r}: {error}") from error
         made[evaluator.name] = sampler.batch(0)
     return made
+
+
+def _check_size(evaluators: Iterable[EvaluatorConfig], d_feature: int) -> None:
+    n_values = {
+        # Roles, labels and random orders count too where features are short.
+        evaluator.name: evaluator.n_sequences
+        * (evaluator.sequences.n_pairs + 1)
+        * max(d_feature, 16)
+        for evaluator in evaluators
+    }
+    total = sum(n_values.values())
+    if total > MOST_VALUES:
+        raise ValueError(
+            f"the evaluators' sequences would hold {total:.3g} numbers, more than the "
+            f"{MOST_VALUES:.3g} allowed (8 GiB): lower n_sequences of evaluator "
+            f"{max(n_values, key=n_values.__getitem__)!r}"
+        )
 
 
 def _classes_of(evaluator: EvaluatorConfig, split: FeatureSplit) -> Int64[np.ndarray, " n_used"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from coopetition_interp.config_class import (
     Seed,
     Text,
     config_class,
+    shortened,
 )
 from coopetition_interp.data import FeatureBank, FeatureSource, FeatureSplit, GaussianFeatures
 from coopetition_interp.interventions import Clamp, clamp_from_dict, clamp_to_dict
@@ -31,6 +32,8 @@ MOST_ACTIVATIONS = 2**31
 def _clamp(value: Any) -> Clamp:
     if isinstance(value, Clamp):
         return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f'a clamp is a group of fields with a "kind"; got {shortened(value)}')
     try:
         return clamp_from_dict(value)
     except TypeError as error:

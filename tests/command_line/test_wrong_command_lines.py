@@ -135,7 +135,7 @@ WRONG = [
     ["evaluate", "RUN", "n_sequences=5"],
     ["thin", "RUN"],
     ["thin", "RUN", "--out", ""],
-    ["thin", "RUN", "--out", "RUN"],
+    ["thin", "RUN", "--out", "RUN", "--at", "640"],
     ["thin", "RUN", "--out", "FILE"],
     ["thin", "RUN", "--out", "a/b/c", "--at", "7"],
     ["thin", "RUN", "--out", "x", "--at", "inf"],
