@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
@@ -77,14 +78,15 @@ def add_features(commands) -> None:
         commands,
         "features",
         "make a feature file from Omniglot",
-        "Reads (or, with --download, fetches) Omniglot and encodes every drawing in the eight\n"
-        "transforms. A run that was stopped goes on where it was.",
+        "Reads Omniglot and encodes every drawing in the eight transforms. A run that was stopped\n"
+        "goes on where it was. With --download, what is missing of Omniglot and of the encoder's\n"
+        "ImageNet weights is fetched first, by torchvision.",
     )
     parser.add_argument(
         "out", type=Path, metavar="FILE", help="file to write (.h5 or .safetensors)"
     )
     parser.add_argument("--root", default="data", help="folder that holds, or will hold, Omniglot")
-    parser.add_argument("--download", action="store_true", help="download Omniglot by torchvision")
+    parser.add_argument("--download", action="store_true", help="download what is missing")
     parser.add_argument(
         "--encoder",
         default="resnet18",
@@ -98,7 +100,7 @@ def add_features(commands) -> None:
 
 
 def _features(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import OmniglotFeatures, save_feature_file
+    from coopetition_interp.data import OmniglotFeatures, allow_downloads, save_feature_file
 
     source = OmniglotFeatures(
         root=options.root,
@@ -107,7 +109,8 @@ def _features(options: argparse.Namespace) -> None:
         transforms=options.transforms,
         download=options.download,
     )
-    bank = source.load()
+    with allow_downloads() if options.download else nullcontext():
+        bank = source.load()
     save_feature_file(bank, options.out)
     print(f"wrote {options.out}: {bank.n_classes} classes x {bank.n_exemplars} x {bank.d_feature}")
 

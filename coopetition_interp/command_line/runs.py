@@ -52,7 +52,7 @@ def add_train(commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import FeatureFile
+    from coopetition_interp.data import FeatureFile, allow_downloads
     from coopetition_interp.interventions import parse_clamp
     from coopetition_interp.training import ConfigError, preset, resume, train
 
@@ -76,7 +76,8 @@ def _train(options: argparse.Namespace) -> None:
         config = config.replace(features=FeatureFile(path=str(options.features)))
     config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
     config = config.with_overrides(options.overrides)
-    run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
+    with allow_downloads():  # the config is the user's own words, no file's
+        run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
     print(f"finished: {run.path}")
 
 

@@ -1,5 +1,6 @@
 """Feature banks: Gaussian classes, Omniglot through a frozen encoder, feature files, one-hot."""
 
+from coopetition_interp.data.downloads import allow_downloads
 from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.data.feature_file import (
     FeatureFile,
@@ -8,7 +9,8 @@ from coopetition_interp.data.feature_file import (
     save_feature_file,
 )
 from coopetition_interp.data.gaussian import GaussianFeatures, gaussian_features
-from coopetition_interp.data.omniglot import OmniglotError, OmniglotFeatures, omniglot_features
+from coopetition_interp.data.omniglot import OmniglotFeatures, omniglot_features
+from coopetition_interp.data.omniglot_folder import OmniglotError
 from coopetition_interp.data.one_hot import OneHotFeatures, one_hot_features
 from coopetition_interp.data.sources import (
     FeatureSource,
@@ -27,6 +29,7 @@ __all__ = [
     "OmniglotError",
     "OmniglotFeatures",
     "OneHotFeatures",
+    "allow_downloads",
     "build_bank",
     "feature_source_from_dict",
     "feature_source_to_dict",

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -31,7 +32,7 @@ _PROGRAM = (
 )
 
 
-def read_hdf5(path: Path, dataset: str | None, seconds: int = SECONDS) -> FeatureFileContent:
+def read_hdf5(path: Path, dataset: str | None, seconds: float = SECONDS) -> FeatureFileContent:
     """Reads a file in a process of its own, which ends when it computes too long.
 
     Args:
@@ -51,7 +52,7 @@ def read_hdf5(path: Path, dataset: str | None, seconds: int = SECONDS) -> Featur
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as process:
-        assert process.stdout is not None
+        assert isinstance(process.stdout, BufferedIOBase)
         try:
             return received(process.stdout)
         except _EndedEarlyError:
@@ -64,7 +65,7 @@ class _EndedEarlyError(Exception):
     """The reading process ended before it had told all."""
 
 
-def received(messages: IO[bytes]) -> FeatureFileContent:
+def received(messages: BufferedIOBase) -> FeatureFileContent:
     """What the reading program's messages tell.
 
     Raises:
@@ -81,7 +82,7 @@ def received(messages: IO[bytes]) -> FeatureFileContent:
     place = memoryview(features.data).cast("B")
     while len(place):
         block = _message(messages, "block")
-        if messages.readinto(place[:block]) != block:  # type: ignore[attr-defined]
+        if messages.readinto(place[:block]) != block:
             raise _EndedEarlyError
         place = place[block:]
     _message(messages, "end")
@@ -100,7 +101,7 @@ def received(messages: IO[bytes]) -> FeatureFileContent:
     )
 
 
-def _message(messages: IO[bytes], expected: str) -> Any:
+def _message(messages: BufferedIOBase, expected: str) -> Any:
     line = messages.readline(_MAX_MESSAGE_BYTES)
     if not line.endswith(b"\n"):
         raise _EndedEarlyError
@@ -110,10 +111,10 @@ def _message(messages: IO[bytes], expected: str) -> Any:
     return message[expected]
 
 
-def _how_it_ended(code: int, seconds: int) -> str:
+def _how_it_ended(code: int, seconds: float) -> str:
     if code == -getattr(signal, "SIGPROF", 0):
         return (
-            f"is truncated or corrupt, or takes too long: {seconds} s of computing did not "
+            f"is truncated or corrupt, or takes too long: {seconds:g} s of computing did not "
             "decode its next part. Make or copy it again, uncompressed or in larger chunks"
         )
     how = f"ended with status {code}" if code >= 0 else f"was ended by signal {-code}"

@@ -10,8 +10,9 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from io import BufferedIOBase
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from coopetition_interp.hdf5_reading.header import UnusableDataError, read_header
 
 _BLOCK_BYTES = 32 * 2**20
-_SPARE_MEMORY = 2 * 2**30
+_SPARE_MEMORY = 2**29
 
 
 def feature_blocks(data: h5py.Dataset) -> Iterator[np.ndarray]:
@@ -39,7 +40,7 @@ def _classes_per_block(data: h5py.Dataset) -> int:
     return chunk * max(1, _BLOCK_BYTES // (chunk * in_a_class))
 
 
-def bound_time(seconds: int) -> None:
+def bound_time(seconds: float) -> None:
     """Has this process end by SIGPROF once it has computed for so long from now.
 
     Time of the processor, not of the clock: a busy machine or a slow disk is no fault of the file.
@@ -61,33 +62,34 @@ def bound_memory(n_bytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
-def main(path: str, dataset: str, seconds: int, out: BinaryIO) -> None:
+def tell(path: str, dataset: str, out: BufferedIOBase, bound: Callable[[int], None]) -> None:
     """Reads one file and writes the messages described above.
 
     Args:
         path: The file.
         dataset: Name of the features, or nothing for the default ones.
-        seconds: Of computing, for what comes before the first block and for each block.
         out: Where messages go.
+        bound: Called before anything is read and after each block, with the bytes of memory that
+            what comes next may take.
     """
 
     def send(message: dict[str, Any]) -> None:
         out.write(json.dumps(message).encode() + b"\n")
 
-    bound_time(seconds)
-    bound_memory(0)
+    bound(0)
     try:
         with h5py.File(path, "r") as file:
             header = read_header(file, dataset or None, os.stat(path).st_size)
             send({"header": header})
             data = file[header["dataset"]]
             # The block itself, and a decoded chunk with the filters' copies of it.
-            bound_memory(4 * min(data.nbytes, _classes_per_block(data) * data[:0].nbytes))
+            needed = 4 * min(data.nbytes, _classes_per_block(data) * data.nbytes // len(data))
+            bound(needed)
             for block in feature_blocks(data):
                 send({"block": block.nbytes})
                 out.write(block.data)
                 out.flush()
-                bound_time(seconds)
+                bound(needed)
             send({"end": True})
     except UnusableDataError as error:
         send({"error": str(error)})
@@ -99,7 +101,12 @@ def main(path: str, dataset: str, seconds: int, out: BinaryIO) -> None:
 
 
 def run() -> None:
-    """`main` with the arguments of the command line."""
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        path, dataset, seconds = sys.argv[1:]
-        main(path, dataset, int(seconds), sys.stdout.buffer)
+    """`tell` with the arguments of the command line: file, dataset, seconds of computing."""
+    path, dataset, seconds = sys.argv[1:]
+
+    def bound(n_bytes: int) -> None:
+        bound_time(float(seconds))
+        bound_memory(n_bytes)
+
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt), open(1, "wb") as out:
+        tell(path, dataset, out, bound)

@@ -113,32 +113,52 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(mutant) if bytes(mutant) != content else damaged(content, rng)
 
 
-def outcome_of(
-    path: Path, original: FeatureBank | None, load: Loader, own: bool
-) -> tuple[str, str]:
-    """What loading a file does, and the message or the last line of the traceback."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        os.close(reader)
-        # Of this process's and its children's clock: a busy machine must not look like a hang.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20 * SECONDS)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        told = pickle.dumps(_try(path, original, load, own))
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(told)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if told and status == 0:
-        return pickle.loads(told)
-    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if ended_by in (signal.SIGALRM, signal.SIGPROF):
-        return "hang", f"ended after {SECONDS} s of computing"
-    return "crash", f"status {status}"
+def outcomes_of(
+    files: list[Path], original: FeatureBank | None, load: Loader, own: bool
+) -> Iterator[tuple[str, str]]:
+    """What loading each file does, and the message or the last line of the traceback.
+
+    Args:
+        files: Files to load, in a forked process; another one after each that ends it.
+        original: The bank that was damaged, or None.
+        load: What is tried.
+        own: Whether names and provenance must be the same too.
+    """
+    while files:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                _tell_outcomes(files, original, load, own, writer)
+            finally:
+                os._exit(0)  # whatever happens, the copy of the caller must not go on
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            while files:
+                try:
+                    told = pickle.load(pipe)  # of our own process
+                except EOFError:
+                    break
+                yield told
+                files = files[1:]
+        _, status = os.waitpid(child, 0)
+        if files:
+            ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            hung = ended_by in (signal.SIGALRM, signal.SIGPROF)
+            yield ("hang" if hung else "crash", f"{files[0].name} ended it: status {status}")
+            files = files[1:]
+
+
+def _tell_outcomes(
+    files: list[Path], original: FeatureBank | None, load: Loader, own: bool, writer: int
+) -> None:
+    with os.fdopen(writer, "wb") as pipe:
+        for path in files:
+            # First a bound on computing: a busy machine must not look like a hang.
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(20 * SECONDS)
+            pickle.dump(_try(path, original, load, own), pipe)
+            pipe.flush()
 
 
 def _try(path: Path, original: FeatureBank | None, load: Loader, own: bool) -> tuple[str, str]:
@@ -174,31 +194,33 @@ def damage_drill(
     write(bank, path)
     content = path.read_bytes()
     rng = np.random.default_rng([seed, len(base)])
-    for _ in range(n_mutants):
-        mutant = folder / f"mutant{suffix}"
+    mutants = [folder / f"mutant{index}{suffix}" for index in range(n_mutants)]
+    for mutant in mutants:
         mutant.write_bytes(damaged(content, rng))
-        yield outcome_of(mutant, bank, load, base.startswith("own"))
+    yield from outcomes_of(mutants, bank, load, base.startswith("own"))
 
 
 def odd_files_drill(load: Loader, folder: Path, suffix: str) -> Iterator[tuple[str, str, str]]:
     """Name, outcome and message of every odd file."""
     odd = ODD_HDF5 if suffix == ".h5" else ODD_SAFETENSORS
-    for index, (name, write) in enumerate(odd.items()):
-        path = folder / f"odd{index}{suffix}"
+    files = [folder / f"odd{index}{suffix}" for index in range(len(odd))]
+    for path, write in zip(files, odd.values(), strict=True):
         write(path)
-        yield name, *outcome_of(path, None, load, own=False)
+    outcomes = outcomes_of(files, None, load, own=False)
+    for name, (outcome, message) in zip(odd, outcomes, strict=True):
+        yield name, outcome, message
 
 
 def load_in_this_process(path: Path) -> FeatureBank:
     """`load_feature_file`, but HDF5 is read here: no process to start, for many small files."""
     from coopetition_interp.data.feature_file import bank_or_error
     from coopetition_interp.data.hdf5_features import received
-    from coopetition_interp.hdf5_reading.program import main as read
+    from coopetition_interp.hdf5_reading.program import tell
 
     if path.suffix != ".h5":
         return load_feature_file(path)
     messages = io.BytesIO()
-    read(str(path), "", SECONDS, messages)
+    tell(str(path), "", messages, bound=lambda n_bytes: None)
     messages.seek(0)
     return bank_or_error(path, lambda: received(messages))
 

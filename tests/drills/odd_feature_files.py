@@ -105,10 +105,6 @@ def _partly_written(file: h5py.File) -> None:
 
 def _bomb(file: h5py.File) -> None:
     data = file.create_dataset(
-        "features", (80, 1024, 1024), "i1", chunks=(80, 1024, 1024), compression="gzip"
-    )
-    del file["features"]
-    data = file.create_dataset(
         "features", (40, 1024, 1024), "f2", chunks=(8, 1024, 1024), compression="gzip"
     )
     for start in range(0, 40, 8):
