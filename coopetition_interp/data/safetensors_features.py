@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import torch
+from jaxtyping import Float32, Int8
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -25,6 +26,8 @@ from coopetition_interp.hdf5_reading.header import (
     no_such_dataset,
 )
 
+CODES = "codes"
+SCALES = "scales"
 _FLOATS = ("F16", "BF16", "F32", "F64")
 _INTEGERS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
 
@@ -43,26 +46,35 @@ def read_safetensors(path: Path, dataset: str | None) -> FeatureFileContent:
     with safetensors.safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         available = {key: file.get_slice(key) for key in sorted(file.keys())}
-        name = _find_features(dataset, {key: part.get_shape() for key, part in available.items()})
-        shape = tuple(available[name].get_shape())
-        dtype = available[name].get_dtype()
-        if dtype not in _FLOATS:
+        shapes = {key: tuple(part.get_shape()) for key, part in available.items()}
+        dtypes = {key: part.get_dtype() for key, part in available.items()}
+        compressed = dataset is None and CODES in available and SCALES in available
+        name = CODES if compressed else _find_features(dataset, shapes)
+        allowed = ("I8",) if compressed else _FLOATS
+        if dtypes[name] not in allowed:
             raise UnusableDataError(
-                f"has an entry {name!r} of type {dtype}; features must be float16, bfloat16, "
-                "float32 or float64: convert them, or name another entry"
+                f"has an entry {name!r} of type {dtypes[name]}; features must be float16, "
+                "bfloat16, float32 or float64: convert them, or name another entry"
             )
-        check_shape(name, shape)
+        check_shape(name, shapes[name])
         file_bytes = path.stat().st_size
         check_size(name, file_bytes, file_bytes)
+        features = file.get_tensor(name).clone()
+        if compressed:
+            if (dtypes[SCALES], shapes[SCALES]) != ("F32", shapes[CODES][2:]):
+                raise UnusableDataError(
+                    f"has {SCALES} that are {dtypes[SCALES]} of shape {shapes[SCALES]}; they must "
+                    f"be one F32 per direction of {CODES}: compress the features again"
+                )
+            features = dequantised(features, file.get_tensor(SCALES))
 
         def integers(key: str) -> np.ndarray | None:
             if key not in available:
                 return None
-            dtype, shape = available[key].get_dtype(), available[key].get_shape()
-            if dtype not in _INTEGERS or len(shape) != 1:
+            if dtypes[key] not in _INTEGERS or len(shapes[key]) != 1:
                 raise UnusableDataError(
-                    f"has a {key} that is {dtype} of shape {tuple(shape)}; it must be one integer "
-                    "per class: mend or leave it out"
+                    f"has a {key} that is {dtypes[key]} of shape {shapes[key]}; it must be one "
+                    "integer per class: mend or leave it out"
                 )
             return file.get_tensor(key).clone().numpy()
 
@@ -71,7 +83,7 @@ def read_safetensors(path: Path, dataset: str | None) -> FeatureFileContent:
 
         sealed = integers(DIGEST)
         return FeatureFileContent(
-            features=file.get_tensor(name).clone(),
+            features=features,
             dataset=name,
             class_names=parsed("class_names"),
             characters=parsed("characters"),
@@ -84,13 +96,21 @@ def read_safetensors(path: Path, dataset: str | None) -> FeatureFileContent:
         )
 
 
-def _find_features(dataset: str | None, shapes: dict[str, list[int]]) -> str:
+def _find_features(dataset: str | None, shapes: dict[str, tuple[int, ...]]) -> str:
     candidates = DEFAULT_DATASETS if dataset is None else (dataset.strip("/"),)
     for name in candidates:
         if name in shapes:
             return name
-    listed = [f"{name} {tuple(shape)}" for name, shape in shapes.items()]
+    listed = [f"{name} {shape}" for name, shape in shapes.items()]
     raise UnusableDataError(no_such_dataset(candidates, listed[: MAX_LISTED + 1]))
+
+
+def dequantised(
+    codes: Int8[Tensor, "n_classes n_exemplars n_directions"],
+    scales: Float32[Tensor, " n_directions"],
+) -> Float32[Tensor, "n_classes n_exemplars n_directions"]:
+    """Features of a compressed file. One product each, so the same bits on every machine."""
+    return codes.float().mul_(scales)
 
 
 def write_safetensors(bank: FeatureBank, path: Path) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from coopetition_interp.data.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.data.feature_bank import FeatureBank
 from coopetition_interp.data.feature_file import FeatureFile
 from coopetition_interp.data.gaussian import GaussianFeatures
 from coopetition_interp.data.omniglot import OmniglotFeatures
 from coopetition_interp.data.one_hot import OneHotFeatures
 
-FeatureSource = GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures
+FeatureSource = (
+    GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures | EmbeddedOmniglot
+)
 """A description of features that can be saved as JSON and loaded as a bank."""
 
 FEATURE_SOURCES: dict[str, type[FeatureSource]] = {
@@ -19,6 +22,7 @@ FEATURE_SOURCES: dict[str, type[FeatureSource]] = {
     "one_hot": OneHotFeatures,
     "feature_file": FeatureFile,
     "omniglot": OmniglotFeatures,
+    "embedded_omniglot": EmbeddedOmniglot,
 }
 
 

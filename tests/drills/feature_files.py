@@ -33,6 +33,7 @@ from coopetition_interp.data import (
     FeatureBank,
     FeatureFileError,
     load_feature_file,
+    save_compressed_feature_file,
     save_feature_file,
 )
 
@@ -76,9 +77,15 @@ def write_foreign(bank: FeatureBank, path: Path) -> None:
         file.attrs["encoder"] = "some network"
 
 
+def write_compressed(bank: FeatureBank, path: Path) -> None:
+    """The same bank on four directions, in int8."""
+    save_compressed_feature_file(bank, path, 4)
+
+
 BASES: dict[str, tuple[str, Callable[[FeatureBank, Path], None]]] = {
     "own HDF5": (".h5", save_feature_file),
     "own safetensors": (".safetensors", save_feature_file),
+    "own compressed": (".safetensors", write_compressed),
     "foreign HDF5": (".h5", write_foreign),
     "foreign safetensors": (".safetensors", write_foreign),
 }
@@ -192,6 +199,8 @@ def damage_drill(
     bank = example_bank()
     path = folder / f"whole{suffix}"
     write(bank, path)
+    if base == "own compressed":
+        bank = load(path)  # what is rounded is not what was given
     content = path.read_bytes()
     rng = np.random.default_rng([seed, len(base)])
     mutants = [folder / f"mutant{index}{suffix}" for index in range(n_mutants)]
