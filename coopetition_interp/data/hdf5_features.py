@@ -18,7 +18,7 @@ from coopetition_interp.data.feature_bank import FeatureBank
 from coopetition_interp.data.feature_file_content import FeatureFileContent, content_digest
 from coopetition_interp.hdf5_reading.header import COLUMNS, DIGEST, UnusableDataError
 
-SECONDS = 60
+SECONDS = 20
 """Of computing that the reading process may take for a file's header, and for each block of its
 features (32 MiB, or a row of chunks)."""
 
