@@ -10,12 +10,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from coopetition_interp.command_line.arguments import (
-    OneLineParser,
-    check_words,
-    file_to_write,
-    whole_number,
-)
+from coopetition_interp.command_line.arguments import OneLineParser, check_words, whole_number
+from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
@@ -102,62 +98,6 @@ def told_in_one_line(error: BaseException) -> str:
     if len(told) > LONGEST_ERROR:
         told = f"{told[: LONGEST_ERROR * 3 // 4]} ... {told[-LONGEST_ERROR // 4 :]}"
     return f"coopetition-interp: error: {told}"
-
-
-# features -----------------------------------------------------------------------------------
-
-FEATURE_FILE_SUFFIXES = (".h5", ".hdf5", ".safetensors")
-
-
-def add_features(commands) -> None:
-    """`features`: a feature file from Omniglot."""
-    parser = subcommand(
-        commands,
-        "features",
-        "make a feature file from Omniglot",
-        "Reads (or, with --download, fetches) Omniglot and encodes every drawing in the eight\n"
-        "transforms. A run that was stopped goes on where it was.",
-    )
-    parser.add_argument(
-        "out", type=file_to_write, metavar="FILE", help="file to write (.h5 or .safetensors)"
-    )
-    parser.add_argument("--root", default="data", help="folder that holds, or will hold, Omniglot")
-    parser.add_argument("--download", action="store_true", help="download Omniglot by torchvision")
-    parser.add_argument(
-        "--encoder",
-        default="resnet18",
-        help="a torchvision model, or efficientnet-lite0 (needs the extra `efficientnet`)",
-    )
-    parser.add_argument(
-        "--image-size", type=whole_number(1, 10_000), default=224, help="pixels (default 224)"
-    )
-    parser.add_argument(
-        "--transforms", choices=("all", "unrotated"), default="all", help="all eight, or none"
-    )
-    parser.set_defaults(run=_features)
-
-
-def _features(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import OmniglotFeatures, save_feature_file
-    from coopetition_interp.data.encoders import encoder_names
-
-    if options.out.suffix not in FEATURE_FILE_SUFFIXES:
-        raise ConfigError(f"{options.out} must end in {' or '.join(FEATURE_FILE_SUFFIXES)}")
-    if options.encoder not in encoder_names():
-        raise ConfigError(
-            f"unknown encoder {options.encoder!r}: use efficientnet-lite0 or a classification "
-            "model of torchvision.models such as resnet18"
-        )
-    source = OmniglotFeatures(
-        root=options.root,
-        encoder=options.encoder,
-        image_size=options.image_size,
-        transforms=options.transforms,
-        download=options.download,
-    )
-    bank = source.load()
-    save_feature_file(bank, options.out)
-    print(f"wrote {options.out}: {bank.n_classes} classes x {bank.n_exemplars} x {bank.d_feature}")
 
 
 # presets ------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def add_train(commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import FeatureFile
+    from coopetition_interp.data import FeatureFile, allow_downloads
     from coopetition_interp.interventions import parse_clamp
     from coopetition_interp.training import ConfigError, preset, resume, train
 
@@ -90,7 +90,8 @@ def _train(options: argparse.Namespace) -> None:
         config = config.replace(features=FeatureFile(path=str(options.features)))
     config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
     config = config.with_overrides(options.overrides)
-    with nothing_left_if_refused(options.out):
+    # Downloads are allowed: the config is the user's own words, no file's.
+    with nothing_left_if_refused(options.out), allow_downloads():
         run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
     print(f"finished: {run.path}")
 

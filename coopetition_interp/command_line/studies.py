@@ -85,12 +85,8 @@ def add_sweep(commands) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from coopetition_interp.sweeps import (
-        only_named,
-        run_sweep_locally,
-        run_sweep_with_submitit,
-        sweep_status,
-    )
+    from coopetition_interp.data import allow_downloads
+    from coopetition_interp.sweeps import only_named, sweep_status
     from coopetition_interp.training import ConfigError
 
     if options.executor_option and options.executor == "processes":
@@ -102,18 +98,24 @@ def _sweep(options: argparse.Namespace) -> None:
         table = sweep_status(plan, options.out)
         print(table.to_string(index=False))
         return
-    if options.features is not None:
-        _check_features(plan)
-    if options.executor == "processes":
-        table = run_sweep_locally(plan, options.out, options.workers)
-    else:
-        table = run_sweep_with_submitit(
-            plan, options.out, options.executor, options.workers, options.executor_option
-        )
+    with allow_downloads():
+        if options.features is not None:
+            _check_features(plan)
+        table = _run(plan, options)
     print(table.to_string(index=False))
     unfinished = table[table.state != "finished"]
     if len(unfinished):
         raise RuntimeError(f"{len(unfinished)} of {len(table)} runs did not finish")
+
+
+def _run(plan, options: argparse.Namespace):
+    from coopetition_interp.sweeps import run_sweep_locally, run_sweep_with_submitit
+
+    if options.executor == "processes":
+        return run_sweep_locally(plan, options.out, options.workers)
+    return run_sweep_with_submitit(
+        plan, options.out, options.executor, options.workers, options.executor_option
+    )
 
 
 def _plan_of(options: argparse.Namespace):

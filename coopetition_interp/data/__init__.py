@@ -1,5 +1,7 @@
-"""Feature banks: Gaussian classes, Omniglot through a frozen encoder, feature files, one-hot."""
+"""Feature banks: Gaussian classes, Omniglot (embedded or encoded), feature files, one-hot."""
 
+from coopetition_interp.data.compressed_features import save_compressed_feature_file
+from coopetition_interp.data.downloads import allow_downloads
 from coopetition_interp.data.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.data.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.data.feature_file import (
@@ -9,7 +11,8 @@ from coopetition_interp.data.feature_file import (
     save_feature_file,
 )
 from coopetition_interp.data.gaussian import GaussianFeatures, gaussian_features
-from coopetition_interp.data.omniglot import OmniglotError, OmniglotFeatures, omniglot_features
+from coopetition_interp.data.omniglot import OmniglotFeatures, omniglot_features
+from coopetition_interp.data.omniglot_folder import OmniglotError
 from coopetition_interp.data.one_hot import OneHotFeatures, one_hot_features
 from coopetition_interp.data.sources import FeatureSource, build_bank
 
@@ -24,10 +27,12 @@ __all__ = [
     "OmniglotError",
     "OmniglotFeatures",
     "OneHotFeatures",
+    "allow_downloads",
     "build_bank",
     "gaussian_features",
     "load_feature_file",
     "omniglot_features",
     "one_hot_features",
+    "save_compressed_feature_file",
     "save_feature_file",
 ]

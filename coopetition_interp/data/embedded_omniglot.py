@@ -1,28 +1,27 @@
-"""Omniglot's characters in the package: 64 directions of a frozen encoder's features, in 8 bits."""
+"""Omniglot's features as they come with the package: real characters, with nothing to download."""
 
 from dataclasses import field
-from importlib.resources import as_file, files
+from importlib import resources
 from typing import Literal
 
 from coopetition_interp.config_class import Config, config_class
 from coopetition_interp.data.feature_bank import FeatureBank
-from coopetition_interp.data.feature_file import load_feature_file
+from coopetition_interp.data.feature_file import FeatureFile
 from coopetition_interp.data.transforms import TransformChoice
 
-EMBEDDED_BANK = "omniglot_64_directions.safetensors"
+_FILE = "embedded_omniglot.safetensors"
 
 
 @config_class
 class EmbeddedOmniglot(Config):
-    """Real characters that come with the package: 12,984 classes x 20 drawings x 64 features.
+    """12,984 classes (1,623 characters in eight transforms) of 20 drawings, 64 features each.
 
-    Every character of Omniglot in its eight transforms, encoded by EfficientNet-Lite0 (pretrained
-    on ImageNet) and projected on the top 64 uncentred singular directions, which hold 95 % of the
-    features' energy. The eight transforms of a character are one group. The file's provenance, and
-    NOTICE, tell licences and how it was made.
+    EfficientNet-Lite0's features of Omniglot, compressed (see `compressed_features`) into a file
+    inside the package. NOTICE names what they derive from. A bank's provenance says how they were
+    made, and what share of the features' energy was kept.
 
     Attributes:
-        transforms: "all" eight of each character, or "unrotated": 1623 classes.
+        transforms: "all" eight make 8 classes of a character; "unrotated" one.
     """
 
     kind: Literal["embedded_omniglot"] = field(
@@ -31,7 +30,11 @@ class EmbeddedOmniglot(Config):
     transforms: TransformChoice = "all"
 
     def load(self) -> FeatureBank:
-        """Reads the bank, in about a second."""
-        with as_file(files("coopetition_interp.data") / EMBEDDED_BANK) as path:
-            bank = load_feature_file(path)
-        return bank.unrotated() if self.transforms == "unrotated" else bank
+        """Reads the bank.
+
+        Raises:
+            FeatureFileError: The file was damaged since the package was made.
+            FileNotFoundError: The package was installed without it.
+        """
+        with resources.as_file(resources.files(__package__) / _FILE) as path:
+            return FeatureFile(str(path), transforms=self.transforms).load()

