@@ -65,7 +65,8 @@ class JoinedBlock(TransformerBlock):
     """`TransformerBlock` that normalises its input once for queries, keys and values.
 
     With `use_attn_in` or `use_split_qkv_input`, where the three may differ, it is exactly
-    TransformerLens's block.
+    TransformerLens's block. Without an MLP, `hook_mlp_out` sees zeros, so that
+    `transformer_lens.patching` and hooks that edit it work on every model.
     """
 
     def __init__(self, cfg: HookedTransformerConfig, block_index: int):
@@ -82,7 +83,10 @@ class JoinedBlock(TransformerBlock):
         normalized = self.ln1(resid_pre)
         attn_out = self.hook_attn_out(self.attn(normalized, normalized, normalized))
         if self.cfg.attn_only:
-            return self.hook_resid_post(resid_pre + attn_out)
+            resid_post = resid_pre + attn_out
+            if self.hook_mlp_out._forward_hooks:  # what no MLP writes, for who asks or edits
+                resid_post = resid_post + self.hook_mlp_out(torch.zeros_like(attn_out))
+            return self.hook_resid_post(resid_post)
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         mlp_out = self.apply_mlp(self.ln2(resid_mid))
         return self.hook_resid_post(resid_mid + mlp_out)
