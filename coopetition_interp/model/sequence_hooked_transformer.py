@@ -6,16 +6,22 @@ What is not here works as it is: `run_with_cache`, `run_with_hooks`, `transforme
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedTransformer
 
 EXEMPLAR_EMBEDDING = ("exemplar_embed.W", "exemplar_embed.b")
-EXEMPLAR_HOOKS = ("exemplar_embed.hook_in", "exemplar_embed.hook_out")
+CACHED_WHOLE = (
+    "exemplar_embed.hook_in",
+    "exemplar_embed.hook_out",
+    "attn.hook_rot_q",
+    "attn.hook_rot_k",
+)
 NORMALISATIONS_THAT_CENTRE = ("LN", "LNPre")
 
 READS_NO_TEXT = "this model reads Sequences of feature vectors and label numbers, not text"
@@ -97,6 +103,28 @@ class SequenceHookedTransformer(HookedTransformer):
                 total = total + bias
         return total
 
+    def tokens_to_residual_directions(
+        self, tokens: str | int | Int[Tensor, "*dims"]
+    ) -> Float[Tensor, "*dims d_model"]:
+        """Columns of W_U of some labels; `ActivationCache.logit_attrs` multiplies by them.
+
+        Warns where the final LayerNorm has weights of its own, which W_U alone leaves out.
+
+        Args:
+            tokens: Labels, by number.
+
+        Raises:
+            NotImplementedError: If given text.
+        """
+        labels: Any = self.to_single_token(tokens) if isinstance(tokens, str) else tokens
+        if self.cfg.normalization_type == "LN":
+            warnings.warn(
+                "W_U leaves out the final LayerNorm's weights, so logit_attrs will not sum to "
+                "logits: fold them first, in a copy, by process_weights_(center_unembed=False)",
+                stacklevel=3,
+            )
+        return self.W_U[:, labels].movedim(0, -1)
+
     def center_writing_weights(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """As TransformerLens's, with the exemplar embedding, which writes to the stream too."""
         return super().center_writing_weights(_with_centred_exemplar_embedding(state_dict))
@@ -163,12 +191,17 @@ class SequenceHookedTransformer(HookedTransformer):
         cache: dict[str, Tensor] | None = None,
         pos_slice: Any = None,
     ) -> tuple[dict[str, Tensor], list[Any], list[Any]]:
-        """As TransformerLens's; `pos_slice` leaves `exemplar_embed` whole, which has no tokens."""
+        """As TransformerLens's, which would slice some activations along another axis than tokens.
+
+        With `pos_slice`, those of `exemplar_embed` [batch, n_exemplars, ...] and rotated queries
+        and keys [batch, n_tokens, n_heads, d_head] are cached whole.
+        """
+        whole_names = [n for n in self.hook_dict if n.endswith(CACHED_WHOLE)]
         cache, forward, backward = super().get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, cache, pos_slice
         )
         _, whole_forward, whole_backward = super().get_caching_hooks(
-            list(EXEMPLAR_HOOKS), incl_bwd, device, remove_batch_dim, cache
+            whole_names, incl_bwd, device, remove_batch_dim, cache
         )
         whole, whole_back = dict(whole_forward), dict(whole_backward)
         forward = [(name, whole.get(name, hook)) for name, hook in forward]
