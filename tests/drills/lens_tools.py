@@ -55,7 +55,7 @@ def checks(rng: random.Random) -> Iterator[Check]:
         "positions": rng.choice(("learned", "sinusoidal", "rotary")),
         "init_seed": rng.randrange(1000),
     }
-    n_pairs, batch = rng.choice((1, 2, 4)), rng.choice((1, 2, 3, 5, 9))
+    n_pairs, batch = rng.choice((1, 2, 3)), rng.choice((1, 2, 3, 5, 7))
     dtype = rng.choice((torch.float32, torch.float64))
     model = small_model(n_pairs=n_pairs, dtype=dtype, **shape)
     model.requires_grad_(rng.random() < 0.5)
@@ -75,7 +75,7 @@ def checks(rng: random.Random) -> Iterator[Check]:
         unchanged = near(same, metric(logits).detach().float().expand(same.shape))
         return unchanged and bool(answer.isfinite().all())
 
-    for name in rng.sample(PATCHES, 4):
+    for name in rng.sample(PATCHES, 3):
         yield "patching", lambda name=name: patch_within_bounds(name)
 
     after = cache["resid_post", shape["n_layers"] - 1]
@@ -166,7 +166,8 @@ def checks(rng: random.Random) -> Iterator[Check]:
             own.embed = copy.deepcopy(own.embed)
         return refused(lambda: step(batch_32), "TrainingStep")
 
-    yield "replaced parameters", replaced
+    if rng.random() < 0.25:  # recording a step takes longer than all the rest
+        yield "replaced parameters", replaced
 
 
 def drill(n_cases: int, seed: int) -> tuple[Counter[str], Counter[str]]:
@@ -179,7 +180,7 @@ def drill(n_cases: int, seed: int) -> tuple[Counter[str], Counter[str]]:
             try:
                 outcome = "not so" if not check() else None
             except Exception as error:  # whatever a tool raises is what is counted
-                outcome = f"{type(error).__name__}: {str(error).splitlines()[0]:.60}"
+                outcome = f"{type(error).__name__}: {' '.join(str(error).split()):.60}"
             if outcome is None:
                 held[kind] += 1
             else:
