@@ -1,9 +1,7 @@
 """TransformerLens's own tools on an `ExemplarLabelTransformer` say what is true of it."""
 
-import copy
 import re
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,8 @@ import torch
 from drills.lens_tools import drill
 from small_models import small_model, small_sequences
 from toy_models.unchecked import without_shape_checks
-from transformer_lens import patching
 from transformer_lens.utilities import composition_scores
 
-from coopetition_interp.interventions import PreviousTokenHeads, run_clamped
 from coopetition_interp.model import ExemplarLabelTransformer
 from coopetition_interp.model.initialisation import initialise
 from coopetition_interp.model.sequence_hooked_transformer import INSTEAD
@@ -29,122 +25,6 @@ SHAPES = [
     {"layer_norm": False},
     {"n_layers": 3},
 ]
-ONE_AXIS = {  # what each patch sees, and the axes of its answer besides the layer
-    "resid_pre": ("resid_pre", ("pos",)),
-    "attn_out": ("attn_out", ("pos",)),
-    "resid_mid": ("resid_mid", ("pos",)),
-    "mlp_out": ("mlp_out", ("pos",)),
-    "attn_head_out_all_pos": ("z", ("head",)),
-    "attn_head_q_all_pos": ("q", ("head",)),
-    "attn_head_k_all_pos": ("k", ("head",)),
-    "attn_head_v_all_pos": ("v", ("head",)),
-    "attn_head_pattern_all_pos": ("pattern", ("head",)),
-    "attn_head_out_by_pos": ("z", ("pos", "head")),
-    "attn_head_q_by_pos": ("q", ("pos", "head")),
-    "attn_head_k_by_pos": ("k", ("pos", "head")),
-    "attn_head_v_by_pos": ("v", ("pos", "head")),
-    "attn_head_pattern_by_pos": ("pattern", ("head", "pos")),
-    "attn_head_pattern_dest_src_pos": ("pattern", ("head", "pos", "pos")),
-}
-KINDS = ["out", "q", "k", "v", "pattern"]
-EVERY = {  # which of the above each stacks
-    "attn_head_all_pos_every": [f"attn_head_{of}_all_pos" for of in KINDS],
-    "attn_head_by_pos_every": [f"attn_head_{of}_by_pos" for of in KINDS],
-    "block_every": ["resid_pre", "attn_out", "mlp_out"],
-}
-
-
-class PatchingCase:
-    """A clean and a corrupted batch on one model, and how far apart their answers are."""
-
-    def __init__(self, **shape):
-        self.model = small_model(**shape)
-        self.clean = small_sequences()
-        self.corrupted = replace(self.clean, labels=self.clean.labels[:, [1, 0, 2]])
-        _, self.cache = self.model.run_with_cache(self.clean)
-
-    def metric(self, logits):
-        rows = torch.arange(len(self.clean))
-        wrong = self.clean.context_labels[~self.clean.carries_right_label]
-        query = logits[:, -1]
-        return (query[rows, self.clean.right_labels] - query[rows, wrong]).mean()
-
-    def patch(self, name):
-        function = getattr(patching, f"get_act_patch_{name}")
-        return function(self.model, self.corrupted, self.cache, self.metric)
-
-    def by_hand(self, activation, layer, place):
-        """The metric with the clean activation put at `place`, by an out-of-place hook."""
-        name = f"blocks.{layer}." + ("attn." if activation in "qkvz pattern" else "")
-
-        def put(corrupted, hook):
-            patched = corrupted.clone()
-            patched[place] = self.cache[hook.name][place]
-            return patched
-
-        hooks = [(f"{name}hook_{activation}", put)]
-        return self.metric(self.model.run_with_hooks(self.corrupted, fwd_hooks=hooks)).item()
-
-
-@pytest.fixture(scope="module", params=[{}, {"mlps": True, "positions": "rotary"}], ids=str)
-def case(request):
-    return PatchingCase(**request.param)
-
-
-def test_every_patch_of_transformer_lens_is_tested():
-    names = {n.removeprefix("get_act_patch_") for n in dir(patching) if n.startswith("get_act_")}
-    assert names == {*ONE_AXIS, *EVERY}
-
-
-@pytest.mark.parametrize("name", ONE_AXIS)
-def test_a_patch_is_the_clean_activation_in_the_corrupted_run(case, name):
-    activation, axes = ONE_AXIS[name]
-    sizes = {"pos": case.clean.n_tokens, "head": case.model.cfg.n_heads}
-    patched = case.patch(name)
-    assert patched.shape == (2, *(sizes[axis] for axis in axes))
-    for index in [(0,) * len(axes), (2,) * len(axes), tuple(sizes[axis] - 1 for axis in axes)]:
-        place = (slice(None), *index)
-        if axes == ("head",) and activation != "pattern":
-            place = (slice(None), slice(None), *index)
-        for layer in range(2):
-            # The patched metric is kept in float32.
-            expected = case.by_hand(activation, layer, place)
-            assert patched[(layer, *index)].item() == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_the_stacks_of_patches_are_their_parts(case, name):
-    stacked = case.patch(name)
-    assert len(stacked) == len(EVERY[name])
-    for part, of in zip(stacked, EVERY[name], strict=True):
-        alone = case.patch(of)
-        if of == "attn_head_pattern_by_pos":
-            alone = alone.transpose(1, 2)  # TransformerLens stacks it position first
-        torch.testing.assert_close(part, alone)
-
-
-def test_patches_that_must_restore_the_clean_answer_do_and_others_do_not(case):
-    clean = case.metric(case.model(case.clean)).item()
-    corrupted = case.metric(case.model(case.corrupted)).item()
-    assert abs(clean - corrupted) > 0.05
-    last_is_query = case.patch("attn_out")[-1]  # other tokens of the last block reach no query
-    assert last_is_query[:-1].tolist() == pytest.approx([corrupted] * 4, abs=1e-5)
-    resid = case.patch("resid_pre")
-    exemplars = case.clean.exemplar_positions
-    # What the batches share before block 0 is all but the labels.
-    assert resid[0, exemplars].tolist() == pytest.approx([corrupted] * 3, abs=1e-5)
-    everywhere = case.by_hand("resid_pre", 1, slice(None))
-    assert everywhere == pytest.approx(clean, abs=1e-9)
-
-
-def test_patching_what_no_mlp_writes_changes_nothing():
-    case = PatchingCase()
-    corrupted = case.metric(case.model(case.corrupted)).item()
-    assert case.patch("mlp_out").flatten().tolist() == pytest.approx([corrupted] * 10, abs=1e-5)
-    push = torch.randn(12, dtype=torch.float64)
-    hooks = [("blocks.1.hook_mlp_out", lambda out, hook: out + push)]
-    with_push = case.model.run_with_hooks(case.clean, fwd_hooks=hooks, stop_at_layer=2)
-    torch.testing.assert_close(with_push, case.model(case.clean, stop_at_layer=2) + push)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 6])  # 5: as many as tokens
@@ -195,82 +75,6 @@ def test_layer_norm_applied_to_a_stack_is_the_layers_own(shape):
             norm = model.blocks[layer].ln1
             own = own * norm.w + norm.b
             torch.testing.assert_close(own, norm(cache["resid_pre", layer]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_processed_weights_give_the_same_answers(shape, dtype):
-    model, sequences = small_model(dtype=dtype, **shape), small_sequences(dtype=dtype)
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    folded, centred = copy.deepcopy(model), copy.deepcopy(model)
-    folded.process_weights_(center_unembed=False)
-    rotary = shape.get("positions") == "rotary"
-    centred.process_weights_(refactor_factored_attn_matrices=not rotary)
-    near = {"atol": 1e-4, "rtol": 1e-4}  # TransformerLens folds in float32
-    logits = model(sequences)
-    torch.testing.assert_close(folded(sequences), logits, **near)
-    torch.testing.assert_close(folded(sequences, "query_logits"), logits[:, -1], **near)
-    torch.testing.assert_close(folded(sequences, "loss"), model(sequences, "loss"), **near)
-    off_mean = logits - logits.mean(-1, keepdim=True)
-    torch.testing.assert_close(centred(sequences), off_mean, **near)
-    torch.testing.assert_close(centred(sequences, "query_logits"), off_mean[:, -1], **near)
-    torch.testing.assert_close(centred(sequences, "loss"), model(sequences, "loss"), **near)
-    held = [PreviousTokenHeads([(0, 2)])]
-    torch.testing.assert_close(
-        run_clamped(folded, sequences, held), run_clamped(model, sequences, held), **near
-    )
-    after = model.state_dict()
-    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
-
-
-def test_processed_weights_have_the_form_asked_for():
-    model = small_model()
-    model.process_weights_(refactor_factored_attn_matrices=True)
-    assert not any("ln" in name for name in model.state_dict())
-    assert not any("ln2" in name for name in model.hook_dict)  # there is no MLP to normalise for
-    for writes in (model.W_exemplar, model.W_E, model.W_pos, model.W_O, model.b_O):
-        torch.testing.assert_close(
-            writes.mean(-1), torch.zeros_like(writes[..., 0]), atol=1e-5, rtol=0
-        )
-    torch.testing.assert_close(model.exemplar_embed.b.mean().item(), 0.0, atol=1e-6, rtol=0)
-    torch.testing.assert_close(
-        model.W_U.mean(-1), torch.zeros(12, dtype=torch.float64), atol=1e-6, rtol=0
-    )
-    products = model.W_O @ model.W_O.transpose(-1, -2)
-    torch.testing.assert_close(
-        products, torch.eye(4, dtype=torch.float64).expand_as(products), atol=1e-4, rtol=0
-    )
-    assert (model.b_V == 0).all()
-
-
-def test_weights_without_layer_norm_are_left_uncentred(caplog):
-    model, sequences = small_model(layer_norm=False), small_sequences()
-    written = model.W_exemplar.clone(), model.W_E.clone()
-    model.process_weights_()
-    for weight, before in zip((model.W_exemplar, model.W_E), written, strict=True):
-        torch.testing.assert_close(weight, before, atol=1e-6, rtol=0)  # by way of float32
-    assert not caplog.records
-    assert model(sequences).isfinite().all()
-
-
-def test_the_single_steps_of_weight_processing():
-    model = small_model()
-    centred = model.center_writing_weights(model.state_dict())
-    for name in ("exemplar_embed.W", "embed.W_E", "pos_embed.W_pos"):
-        assert centred[name].mean(-1).abs().max() < 1e-12
-        assert model.state_dict()[name].mean(-1).abs().max() > 1e-3
-    unembedded = model.center_unembed(model.state_dict())["unembed.W_U"]
-    torch.testing.assert_close(unembedded, model.W_U - model.W_U.mean(-1, keepdim=True))
-    norm_folded = model.fold_layer_norm(model.state_dict())["unembed.W_U"]
-    scaled = model.ln_final.w[:, None] * model.W_U
-    torch.testing.assert_close(norm_folded, scaled - scaled.mean(0, keepdim=True))
-    even = model.refactor_factored_attn_matrices(model.state_dict())
-    for layer in range(2):
-        old = model.W_Q[layer] @ model.W_K[layer].transpose(-1, -2)
-        q, k = (even[f"blocks.{layer}.attn.W_{name}"] for name in "QK")
-        torch.testing.assert_close(q @ k.transpose(-1, -2), old)
-    with pytest.raises(ValueError, match="rotary positions turn queries and keys"):
-        small_model(positions="rotary").process_weights_(refactor_factored_attn_matrices=True)
 
 
 @pytest.mark.parametrize("return_type", ["logits", "query_logits"])
@@ -470,6 +274,6 @@ def test_the_readme_section_runs_and_says_what_is_so(monkeypatch):
 
 def test_a_few_hundred_random_calls_hold():
     with without_shape_checks():
-        held, broke = drill(n_cases=12, seed=1)
+        held, broke = drill(n_cases=15, seed=1)
     assert not broke
     assert held.total() > 200
