@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens import HookedTransformerConfig
 from transformer_lens.components import Unembed
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.model.joined_attention import JoinedBlock
 from coopetition_interp.model.label_lookup import lookup_labels
+from coopetition_interp.model.sequence_hooked_transformer import SequenceHookedTransformer
 from coopetition_interp.sequences.sequences import Sequences
 
 RETURN_TYPES = ("logits", "query_logits", "normalised_query", "loss", "both", None)
@@ -47,7 +48,10 @@ class ExemplarEmbed(nn.Module):
         self, exemplars: Float[Tensor, "batch n_exemplars d_feature"]
     ) -> Float[Tensor, "batch n_exemplars d_model"]:
         """Embeds exemplars."""
-        return self.hook_out(self.hook_in(exemplars.to(self.W.dtype)) @ self.W + self.b)
+        exemplars = exemplars.to(self.W.dtype)
+        if self.hook_in._forward_hooks:
+            exemplars = exemplars.clone()  # a hook that writes in place must not reach the input
+        return self.hook_out(self.hook_in(exemplars) @ self.W + self.b)
 
 
 class PlainUnembed(Unembed):
@@ -63,14 +67,15 @@ class PlainUnembed(Unembed):
         return self.hook_out(logits.reshape(*residual.shape[:-1], -1))
 
 
-class ExemplarLabelTransformer(HookedTransformer):
+class ExemplarLabelTransformer(SequenceHookedTransformer):
     """The transformer of the coopetition paper (section 2.1), as a `HookedTransformer`.
 
     Tokens alternate exemplar, label, exemplar, label, ..., query exemplar. Exemplars enter through
     `exemplar_embed`, labels through `embed` (`W_E` has a row per label); `hook_embed` sees the
     interleaved token embeddings [batch, n_tokens, d_model]. Everything downstream is
     TransformerLens's own, so hook names, `run_with_cache`, `run_with_hooks`, `hooks`,
-    `ActivationCache`, `W_Q`, `OV`... are the usual ones.
+    `ActivationCache`, `patching`, `W_Q`, `OV`... are the usual ones. To TransformerLens's functions
+    `Sequences` are tokens [batch, n_tokens]; like tokens, they are moved to the model's device.
 
     Only the query is trained and scored, so besides TransformerLens's `return_type`s there is
     "query_logits" [batch, n_labels]: the final LayerNorm and the unembedding then run on the query
@@ -161,12 +166,16 @@ class ExemplarLabelTransformer(HookedTransformer):
                 f"exemplars have {input.exemplars.shape[-1]} features, the model takes "
                 f"{self.d_feature}"
             )
+        if input.device != self.W_exemplar.device:
+            input = input.to(self.W_exemplar.device)
         exemplars = self.exemplar_embed(input.exemplars)  # [batch, n_pairs + 1, d_model]
         labels = lookup_labels(self.embed.W_E, input.context_labels)  # [batch, n_pairs, d_model]
         pairs = torch.stack([exemplars[:, :-1], labels], dim=2).flatten(1, 2)
         tokens = self.hook_embed(torch.cat([pairs, exemplars[:, -1:]], dim=1))
         if self.cfg.positional_embedding_type == "standard":
             positions = self.pos_embed.W_pos[: input.n_tokens].expand(len(input), -1, -1)
+            if self.hook_pos_embed._forward_hooks:
+                positions = positions.clone()  # nor the weights, which these are a view of
             tokens = tokens + self.hook_pos_embed(positions)
         return tokens, None, None, None
 
@@ -195,11 +204,20 @@ class ExemplarLabelTransformer(HookedTransformer):
 
         Raises:
             TypeError: If `input` is not of the stated kind.
-            ValueError: If shapes do not fit the model, or a loss is asked without labels.
+            ValueError: If shapes do not fit the model, it has no such layer, or a loss is asked
+                without labels.
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be one of {RETURN_TYPES}; got {return_type!r}")
         n_layers = self.cfg.n_layers
+        for name, layer in (("start_at_layer", start_at_layer), ("stop_at_layer", stop_at_layer)):
+            if layer is not None and not -n_layers <= layer <= n_layers:
+                raise ValueError(f"{name} must be within +-{n_layers}, the layers; got {layer}")
+        if start_at_layer is not None and not isinstance(input, Tensor):
+            raise TypeError(
+                "with start_at_layer the input is the residual stream before that block "
+                f"[batch, n_tokens, d_model]; got {type(input).__name__}"
+            )
         query_alone = stop_at_layer is None and return_type in QUERY_RETURN_TYPES
         # Nobody looks at what the last block does at other tokens: leave it out.
         last_block = cast(JoinedBlock, self.blocks[-1])
@@ -230,6 +248,8 @@ class ExemplarLabelTransformer(HookedTransformer):
         elif right_labels is None:
             raise ValueError("a loss after start_at_layer needs right_labels")
         loss = F.cross_entropy(
-            logits[:, -1], right_labels, reduction="none" if loss_per_token else "mean"
+            logits[:, -1],
+            right_labels.to(logits.device),
+            reduction="none" if loss_per_token else "mean",
         )
         return loss if return_type == "loss" else LogitsAndLoss(logits, loss)

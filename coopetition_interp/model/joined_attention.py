@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedTransformerConfig
 from transformer_lens.components import Attention, TransformerBlock
+from transformer_lens.hook_points import HookPoint
 
 
 class JoinedAttention(Attention):
@@ -65,12 +66,14 @@ class JoinedBlock(TransformerBlock):
     """`TransformerBlock` that normalises its input once for queries, keys and values.
 
     With `use_attn_in` or `use_split_qkv_input`, where the three may differ, it is exactly
-    TransformerLens's block.
+    TransformerLens's block. Without an MLP there is `hook_resid_mid` all the same, and
+    `hook_mlp_out` sees zeros, so that `transformer_lens.patching` works on every model.
     """
 
     def __init__(self, cfg: HookedTransformerConfig, block_index: int):
         super().__init__(cfg, block_index)
         self.attn: JoinedAttention = JoinedAttention(self.cfg, "global", block_index)
+        self.hook_resid_mid = HookPoint()
 
     def forward(
         self, resid_pre: Float[Tensor, "batch n_tokens d_model"], *args: Any, **kwargs: Any
@@ -81,9 +84,12 @@ class JoinedBlock(TransformerBlock):
         resid_pre = self.hook_resid_pre(resid_pre)
         normalized = self.ln1(resid_pre)
         attn_out = self.hook_attn_out(self.attn(normalized, normalized, normalized))
-        if self.cfg.attn_only:
-            return self.hook_resid_post(resid_pre + attn_out)
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
+        if self.cfg.attn_only:
+            if not self.hook_mlp_out._forward_hooks:
+                return self.hook_resid_post(resid_mid)
+            nothing = torch.zeros_like(resid_mid)  # what no MLP writes, for who reads or edits it
+            return self.hook_resid_post(resid_mid + self.hook_mlp_out(nothing))
         mlp_out = self.apply_mlp(self.ln2(resid_mid))
         return self.hook_resid_post(resid_mid + mlp_out)
 

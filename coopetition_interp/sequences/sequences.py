@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -35,6 +36,10 @@ class Sequences:
     the label that the query's class carries in context).
 
     n_exemplars is n_pairs + 1: the exemplars of the context pairs and, last, the query.
+
+    What TransformerLens asks of a batch of tokens [batch, n_tokens], `Sequences` answer: `shape`,
+    `ndim`, `device`, `to` and the choice of sequences by `[...]`. To change a field, take
+    `dataclasses.replace(sequences, labels=...)`.
 
     Attributes:
         exemplars: Features of the context exemplars and, last, of the query.
@@ -74,6 +79,21 @@ class Sequences:
         return 2 * self.n_pairs + 1
 
     @property
+    def shape(self) -> torch.Size:
+        """[batch, n_tokens], as of the tokens that the model sees."""
+        return torch.Size((len(self), self.n_tokens))
+
+    @property
+    def ndim(self) -> int:
+        """2: sequences and their tokens."""
+        return 2
+
+    @property
+    def device(self) -> torch.device:
+        """Where the exemplars are."""
+        return self.exemplars.device
+
+    @property
     def query_position(self) -> int:
         """Token position of the query."""
         return 2 * self.n_pairs
@@ -106,10 +126,27 @@ class Sequences:
     def __len__(self) -> int:
         return self.exemplars.shape[0]
 
-    def __getitem__(self, which: slice | Int[Tensor, " chosen"] | Tensor) -> Sequences:
-        """The chosen sequences, as `Sequences` (a slice, index tensor or boolean mask)."""
-        if isinstance(which, int):
-            raise TypeError(f"index Sequences by a slice or a tensor, e.g. [{which}:{which + 1}]")
+    def __getitem__(
+        self, which: slice | Int[Tensor, " chosen"] | Bool[Tensor, " batch"] | list[int]
+    ) -> Sequences:
+        """The chosen sequences, as `Sequences`.
+
+        Args:
+            which: A slice, indices or a mask over the batch.
+
+        Raises:
+            TypeError: If a single sequence, or tokens, are asked for.
+        """
+        if isinstance(which, tuple):
+            raise TypeError(
+                "sequences are chosen whole, so by one index; tokens are chosen of activations, "
+                "at .exemplar_positions, .label_positions or .query_position"
+            )
+        if not isinstance(which, slice) and np.ndim(which) != 1:
+            raise TypeError(
+                "index Sequences by a slice, a list or a one-dimensional tensor, such as [3:4] for "
+                f"the fourth alone; got {which!r:.60}"
+            )
         return Sequences(self.exemplars[which], self.labels[which], self.roles[which])
 
     def to(self, device: torch.device | str) -> Sequences:

@@ -22,6 +22,7 @@ from coopetition_interp.model.recorded_graph import compile_record, record
 from coopetition_interp.sequences import Sequences
 from coopetition_interp.training.query_loss import query_cross_entropy
 from coopetition_interp.training.schedules import OptimizerConfig
+from coopetition_interp.training.shared_parameters import SharedParameters
 
 PACKED_BELOW = 200_000
 """Parameters with fewer entries share one buffer, so that one kernel updates them all."""
@@ -127,6 +128,7 @@ class TrainingStep:
         self.n_steps = n_steps
         self.clamps = clamps if isinstance(clamps, BoundClamps) else bind(clamps, model)
         self.state = pack_parameters(model) if state is None else state
+        self._shared = SharedParameters(model, self.state.names)
         self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
         self._example_shapes = (example.exemplars.shape, example.labels.shape)
         self._scales = torch.zeros(2, device=example.exemplars.device)
@@ -143,7 +145,9 @@ class TrainingStep:
 
         Raises:
             ValueError: If the batch has another shape than the example given at the start.
+            RuntimeError: If the model's parameters were replaced since, as `.to()` does.
         """
+        self._shared.require()
         if (sequences.exemplars.shape, sequences.labels.shape) != self._example_shapes:
             raise ValueError(
                 f"the training step was built for exemplars {list(self._example_shapes[0])}; "

@@ -170,3 +170,55 @@ def test_query_cross_entropy_is_torch_cross_entropy():
     (expected_gradient,) = torch.autograd.grad(expected, logits)
     torch.testing.assert_close(gradient, expected_gradient)
     assert torch.autograd.gradcheck(query_cross_entropy, (logits, labels))
+
+
+def replace_weights(model):
+    with_new = {name: weight.clone() for name, weight in model.state_dict().items()}
+    model.load_state_dict(with_new, assign=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda model: model.to(torch.float64, print_details=False), "embed.W_E"),
+        (lambda model: model.double(), "embed.W_E"),
+        (replace_weights, "embed.W_E"),
+        (lambda model: model.process_weights_(), "ln1"),
+        (lambda model: setattr(model, "unembed", copy.deepcopy(model.unembed)), "unembed"),
+        (lambda model: model.blocks[1].attn.__setattr__("W_K", None), "blocks.1.attn.W_K"),
+        (
+            lambda model: TrainingStep(model, OptimizerConfig(), 3, random_batch(0), compile=False),
+            "embed.W_E",
+        ),
+    ],
+    ids=["to", "double", "assign", "process_weights_", "module", "none", "another step"],
+)
+def test_a_model_whose_parameters_were_replaced_is_refused(change, named):
+    model = make_model()
+    step = TrainingStep(model, OptimizerConfig(), 3, random_batch(0), compile=False)
+    step(random_batch(0))
+    change(model)
+    before = [tensor.clone() for tensor in step.state.packed]
+    with pytest.raises(RuntimeError, match=rf"{named} was replaced after .* make a new Training"):
+        step(random_batch(1))
+    assert step.state.steps_done == 1
+    assert all(map(torch.equal, before, step.state.packed))
+
+
+def test_weights_loaded_into_place_are_trained_on():
+    model, donor = make_model(), make_model(init_seed=9)
+    step = TrainingStep(model, OptimizerConfig(), 3, random_batch(0), compile=False)
+    model.load_state_dict(donor.state_dict())
+    expected = query_cross_entropy(donor(random_batch(0))[:, -1], random_batch(0).right_labels)
+    assert step(random_batch(0)).item() == pytest.approx(expected.item(), abs=1e-5)
+    assert not torch.equal(model.W_Q, donor.W_Q)
+
+
+def test_large_parameters_are_watched_too(monkeypatch):
+    monkeypatch.setattr("coopetition_interp.training.training_step.PACKED_BELOW", 100)
+    model = make_model()
+    step = TrainingStep(model, OptimizerConfig(), 3, random_batch(0), compile=False)
+    assert step.state.large
+    model.embed.W_E.data = model.embed.W_E.data.clone()
+    with pytest.raises(RuntimeError, match=r"embed.W_E was replaced"):
+        step(random_batch(0))
