@@ -12,6 +12,7 @@ from plotly.colors import sequential
 from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.attention_patterns import attention_over_checkpoints, sequences_of
+from coopetition_interp.analysis.evaluator_curve import evaluators_with
 from coopetition_interp.figures.evaluators import CHANCE, evaluator_curves
 from coopetition_interp.figures.style import (
     TEMPLATE,
@@ -65,9 +66,7 @@ def checkpoint_explorer(
         FileNotFoundError: A checkpoint that one of its clamps takes weights from is gone.
     """
     metrics = run.metrics
-    if metrics.empty:
-        raise ValueError(f"{run.path} has not been evaluated yet: wait for its first evaluation")
-    curves = evaluator_curves(metrics, _with_values(metrics), METRIC)
+    curves = evaluator_curves(metrics, evaluators_with(metrics, METRIC), METRIC)
     attention = attention_over_checkpoints(
         run, evaluator, heads, n_checkpoints, n_sequences, run.config.clamps, progress=progress
     )
@@ -317,8 +316,3 @@ def _play_and_pause() -> dict[str, Any]:
             {"label": "Pause", "method": "animate", "args": [[None], pause]},
         ],
     }
-
-
-def _with_values(metrics: pd.DataFrame) -> list[str]:
-    """Evaluators that the metric says something about: of others it is NaN throughout."""
-    return list(dict.fromkeys(metrics.dropna(subset=[METRIC])["evaluator"]))
