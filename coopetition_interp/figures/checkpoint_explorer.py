@@ -106,7 +106,7 @@ def attention_explorer(
         go.Frame(
             name=str(seen),
             data=[
-                {"type": "scatter", "x": [float(millions(seen))] * 2},
+                {"type": "scatter", "x": millions([seen] * 2).tolist()},
                 *({"type": "heatmap", "z": each.z} for each in of_heads.values()),
             ],
             traces=moving,
@@ -195,7 +195,7 @@ def _panels(grid: _Grid) -> go.Figure:
 
 def _marker(sequences_seen: int) -> go.Scatter:
     return go.Scatter(
-        x=[float(millions(sequences_seen))] * 2,
+        x=millions([sequences_seen] * 2).tolist(),
         y=[0, 1],
         name="checkpoint shown",
         mode="lines",
