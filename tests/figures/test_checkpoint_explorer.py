@@ -128,12 +128,12 @@ def test_a_slider_and_buttons_to_play_and_pause(short_run, explorer):
     steps = explorer.layout.sliders[0].steps
     assert [step.label for step in steps] == ["0M", "0.00064M", "0.00128M", "0.00192M"]
     names = [frame.name for frame in explorer.frames]
-    assert [step.args[0] for step in steps] == [[name] for name in names]
+    assert [step.args[0] for step in steps] == [(name,) for name in names]
     play, pause = explorer.layout.updatemenus[0].buttons
     assert (play.label, play.method, play.args[0]) == ("Play", "animate", None)
     assert play.args[1]["frame"]["redraw"]  # without it heatmaps stay as they are
     assert play.args[1]["fromcurrent"]
-    assert (pause.label, pause.method, pause.args[0]) == ("Pause", "animate", [None])
+    assert (pause.label, pause.method, pause.args[0]) == ("Pause", "animate", (None,))
 
 
 def test_forty_checkpoints_of_sixteen_heads_stay_small():
