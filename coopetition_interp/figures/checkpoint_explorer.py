@@ -57,7 +57,7 @@ def checkpoint_explorer(
 
     Returns:
         A figure with a frame per checkpoint, a slider and buttons to play and to pause. As JSON
-        some 0.4 MB for 40 checkpoints and 16 heads.
+        some 0.2 MB for 40 checkpoints and 16 heads.
 
     Raises:
         RunError: The run has no checkpoints.

@@ -49,7 +49,8 @@ def sequence_attention(
         _, cache = run_clamped_with_cache(model, sequence, clamps, name)
     return attention_heads(
         cache[name][0].cpu(),  # [head, attending token, attended token]
-        sequence_tokens(sequence),
+        # circuitsvis drops the spaces in tokens.
+        [token.replace(" ", "_") for token in sequence_tokens(sequence)],
         [f"layer {layer} head {head}" for head in range(model.cfg.n_heads)],
         max_value=1.0,
         min_value=0.0,
