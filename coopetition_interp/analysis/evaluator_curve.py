@@ -51,6 +51,22 @@ def evaluator_curve(
     )
 
 
+def evaluators_with(metrics: pd.DataFrame, metric: str = "in_context_accuracy") -> list[str]:
+    """The evaluators that a metric says something about: those where it is not NaN throughout.
+
+    Raises:
+        ValueError: There are none.
+    """
+    columns = {"evaluator", metric}
+    named = metrics.dropna(subset=[metric])["evaluator"] if columns <= set(metrics) else ()
+    if not len(named):
+        raise ValueError(
+            f"the metrics have no value of {metric!r}: wait for the run's first evaluation, or "
+            f"name one of their columns ({', '.join(map(str, metrics)) or 'none yet'})"
+        )
+    return list(dict.fromkeys(named))
+
+
 def rows_of_evaluator(metrics: pd.DataFrame, evaluator: str) -> pd.DataFrame:
     """The rows of one evaluator, by sequences seen.
 

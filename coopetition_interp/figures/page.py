@@ -184,8 +184,8 @@ for (const place of document.querySelectorAll(".figure")) {
   const data = document.getElementById(place.id.replace("figure", "data"));
   Promise.resolve()
     .then(() => JSON.parse(data.textContent))
-    .then(({data, layout}) =>
-      Plotly.newPlot(place, data, layout, CONFIG))
+    .then(({data, layout, frames}) =>
+      Plotly.newPlot(place, {data, layout, frames, config: CONFIG}))
     .catch((error) => {
       place.classList.add("failed");
       place.textContent = `This figure could not be drawn: ${error}`;

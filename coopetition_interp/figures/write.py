@@ -38,7 +38,12 @@ def write_figure(
     page = stem.parent / f"{stem.name}.html"
     with atomic_file(page) as temporary:
         temporary.write_text(
-            figure.to_html(include_plotlyjs=True, full_html=True, default_height=f"{height}px"),
+            figure.to_html(
+                include_plotlyjs=True,
+                full_html=True,
+                default_height=f"{height}px",
+                auto_play=False,  # frames are for who presses play
+            ),
             encoding="utf-8",
         )
     options = {

@@ -136,6 +136,20 @@ def test_a_figure_that_fails_is_told_and_the_others_are_drawn(open_page, tmp_pat
     assert parser.drawn == {"figure-2"}
 
 
+def test_frames_come_along(open_page, tmp_path):
+    moving = go.Figure(
+        go.Heatmap(z=[[1]]),
+        frames=[go.Frame(name=str(n), data=[{"type": "heatmap", "z": [[n]]}]) for n in range(3)],
+    )
+    page = write_page([entry(figure=moving)], tmp_path / "index.html")
+    count = 'document.querySelector(".figure")._transitionData._frames.length'
+    log = f"<script>setTimeout(() => console.log('frames: ' + {count}), 3000)</script></body>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", log), encoding="utf-8")
+    console, _ = open_page(page)
+    assert len(console) == 1
+    assert "frames: 3" in console[0]
+
+
 def test_the_page_holds_plotly_once_and_fetches_nothing(tmp_path):
     page = write_page([entry("first"), entry("second")], tmp_path / "index.html")
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
