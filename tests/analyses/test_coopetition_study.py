@@ -1,0 +1,98 @@
+"""The coopetition figures' files, on a study with made-up curves that are as the paper has them."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from made_up_study import made_up_study
+
+from coopetition_interp.reporting.figure_file import FigureFile, FigureFileError, figure_files
+from coopetition_interp.reporting.study import Study, StudyError, pack_study
+
+FOLDER = Path(__file__).parents[2] / "analyses" / "coopetition"
+WITHOUT_RUNS = ("fig11_long_run", "fig18b_icl_heads_ablated")  # this study has none of theirs
+MADE_UP_ALONE = (
+    "fig01b_transience",
+    "fig04a_graft",
+    "fig04b_graft_window",
+    "fig04c_resumed",
+    "fig06_matched",
+    "fig07_seeds",
+    "fig08_positions",
+    "fig13_one_layer",
+)
+"""Figures of curves alone, whose every rule the made-up curves meet."""
+
+DRAWN = [path.stem for path in figure_files(FOLDER) if path.stem not in WITHOUT_RUNS]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return made_up_study(tmp_path_factory.getbasetemp())
+
+
+def load(name):
+    return FigureFile.load(FOLDER / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_is_drawn_with_its_rules_and_numbers(name, study, tmp_path):
+    drawn = load(name).draw(study)
+    assert len(drawn.figure.data) > 0
+    assert drawn.title
+    assert drawn.claim
+    assert list(drawn.numbers["rule"]) == [rule.rule for rule in drawn.rules]
+    for axis in (drawn.figure.layout.xaxis, drawn.figure.layout.yaxis):
+        assert axis.title.text or axis.tickvals is None
+    written = drawn.write(tmp_path, images=False)
+    assert all(path.stat().st_size > 0 for path in written)
+
+
+@pytest.mark.parametrize("name", MADE_UP_ALONE)
+def test_curves_as_in_the_paper_meet_every_rule(name, study):
+    for rule in load(name).draw(study).rules:
+        values = getattr(rule, "values", None)
+        if values is None:
+            assert all(rule.holds.values()), rule.statement
+        else:
+            mean = rule.interval.mean
+            over = rule.side == "over"
+            assert mean > rule.threshold if over else mean < rule.threshold, rule.statement
+
+
+def test_two_seeds_are_too_few_for_a_verdict(study):
+    assert load("fig01b_transience").draw(study).verdict == "undecided"
+
+
+@pytest.mark.parametrize("name", WITHOUT_RUNS)
+def test_a_missing_role_is_told(name, study):
+    with pytest.raises(StudyError, match="role"):
+        load(name).draw(study)
+
+
+def test_a_packed_study_gives_the_same_figures(study, tmp_path):
+    name = "sec4_composition"
+    whole = load(name).draw(study)
+    packed = pack_study(study, tmp_path / "packed", ("in_context_accuracy", "accuracy", "loss"))
+    assert packed.packed
+    again = load(name).draw(Study(tmp_path / "packed"))
+    assert again.numbers.equals(whole.numbers)
+    assert again.figure.to_json() == whole.figure.to_json()
+    with pytest.raises(StudyError, match="without the weights"):
+        packed.require("main", data_seed=2)[0].run  # noqa: B018
+
+
+def test_a_file_that_is_no_figure_says_what_it_lacks(tmp_path):
+    (tmp_path / "fig99_nothing.py").write_text('"""A figure."""\nPUBLISHED = {}\n')
+    with pytest.raises(FigureFileError, match="lacks table, draw, rules"):
+        FigureFile.load(tmp_path / "fig99_nothing.py")
+
+
+def test_every_scale_makes_a_plan_whose_needs_come_first():
+    runs = importlib.import_module("analyses.coopetition.runs")
+    from coopetition_interp.sweeps.sweep import check_plan
+
+    for name in runs.SCALES:
+        plan = runs.plan(name)
+        check_plan(plan)
+        assert all({"role", "init_seed", "data_seed"} <= run.about.keys() for run in plan)
