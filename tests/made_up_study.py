@@ -16,7 +16,6 @@ from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
-N_HEADS = 2
 FEW = 40
 EVERY = 400
 """Sequences between made-up evaluations."""
@@ -45,6 +44,9 @@ STAYS: dict[str, Corners] = {
     "flip_matched": ((3, 0.5), (8, 0.98)),
 }
 LEARNS: dict[str, Corners] = {**NO_ICL, "icl": ((1, 0.5), (3, 0.95)), "flip": ((1, 0.5), (3, 0.9))}
+WITH_WEIGHTS = ("main", "ciwl_only", "blocked")
+"""Roles whose weights are read."""
+
 BY_ROLE = {
     "main": BURSTY,
     "ciwl_only": NO_ICL,
@@ -96,7 +98,7 @@ def curves_of(planned: PlannedRun) -> dict[str, Corners]:
         return LEARNS if about["moment"] == 1_600 else NO_ICL
     if about["role"] == "resumed":
         early = about["moment"] == 1_600
-        return {**NO_ICL, "flip": ((0, 0.5), (2, 0.68 if early else 0.45), (6, 0.05))}
+        return {**NO_ICL, "flip": ((0, 0.48), (2, 0.68 if early else 0.45), (6, 0.05))}
     if about["role"] == "positions":
         return LEARNS if about["clamped"] else NO_ICL
     assert about["role"] == "size"
@@ -117,6 +119,7 @@ def make_study(path: Path) -> Study:
     scale = dataclasses.replace(
         coopetition.SCALES["tiny"],
         main={5: 32_000, 6: 32_000},
+        icl_only=16_000,
         n_evaluation_sequences=FEW,
         graft_from=(0, 640, 1_600, 16_000),
     )
@@ -133,14 +136,14 @@ def make_study(path: Path) -> Study:
 
 def _make_run(planned: PlannedRun, path: Path, made: dict[str, Run]) -> Run:
     config = planned.resolve({need: made[need] for need in planned.needs})
-    config = config.replace(model={"n_heads": N_HEADS})
     main = next(iter(made.values()), None)
     if main is None:
         main = train(_shortened(config), path, progress=False)
     with RunDirectory(path) as directory:
         if not (path / "config.json").exists():
             directory.write_config(config, main.resolved)
-            _write_weights(directory, config, main)
+            if planned.about["role"] in WITH_WEIGHTS:
+                _write_weights(directory, config, main)
             directory.write_status("finished", config.n_sequences)
         pace = 1.0 if config.model.init_seed == 5 else 1.1
         metrics = made_up_metrics(curves_of(planned), config.n_sequences, pace)
@@ -154,15 +157,11 @@ def _shortened(config: RunConfig) -> RunConfig:
 
 
 def _write_weights(directory: RunDirectory, config: RunConfig, main: Run) -> None:
-    """Main's weights disturbed, at the moments the config says."""
+    """Main's weights disturbed, at its moments and those the config names."""
     generator = torch.Generator().manual_seed(config.model.init_seed)
-    if config.model.n_layers != main.config.model.n_layers:
-        return  # nothing reads the weights of one layer
-    seen_before = 0
-    for seen in (0, 640, 1_600, *range(3_200, config.n_sequences + 1, 3_200)):
-        if seen and seen < seen_before:
+    for seen in {*config.checkpoint_at.at, *main.checkpoints, config.n_sequences}:
+        if seen > config.n_sequences:
             continue
-        seen_before = seen
         weights = {
             name: tensor * (1 + 0.05 * torch.randn(tensor.shape, generator=generator))
             for name, tensor in main.weights(main.nearest_checkpoint(float(seen))).items()

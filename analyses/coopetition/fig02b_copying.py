@@ -49,7 +49,7 @@ def draw(tables: Tables) -> go.Figure:
             y=curve["in_context_accuracy"],
             name=style.name,
             legendgroup=style.name,
-            showlegend=seed == first,
+            showlegend=bool(seed == first),
             opacity=0.6,
             line={"color": style.colour, "width": 1.5},
         )

@@ -50,6 +50,8 @@ def divot(run: Run, n_sequences: int, spacing: float, around: float) -> pd.DataF
         within = seen <= (1 + around) * moments.rise
         if within and seen >= chosen[-1] + spacing * moments.crossing * (len(chosen) > 1):
             chosen.append(seen)
+    if len(chosen) < 3:  # the window's start and one checkpoint: no two to compare
+        return pd.DataFrame(columns=columns)
     sequences = first_sequences(run, "ciwl", n_sequences)
     places, losses = losses_over_checkpoints(run, sequences, [int(seen) for seen in chosen[1:]])
     tables = []

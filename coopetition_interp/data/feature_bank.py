@@ -246,9 +246,12 @@ def check_features(features: Tensor) -> None:
         )
     largest = max(abs(float(extreme)) for extreme in extremes)
     if largest > LARGEST_FEATURE:
+        of_class = features.abs().flatten(1).amax(dim=1)
+        n_bad = int((of_class > LARGEST_FEATURE).sum())
         raise ValueError(
-            f"features reach {largest:.3g}, whose powers overflow float32 in training: scale them "
-            f"to at most {LARGEST_FEATURE:,}"
+            f"features reach {largest:.3g} in magnitude (class {int(of_class.argmax())}; {n_bad} "
+            "classes are too large), whose powers overflow float32 in training: mend these "
+            f"classes, or scale them to at most {LARGEST_FEATURE:,}"
         )
 
 

@@ -15,9 +15,6 @@ from coopetition_interp.data.feature_bank import FeatureBank, check_features, ch
 from coopetition_interp.data.transforms import TRANSFORM_NAMES, transformed_class_name
 from coopetition_interp.hdf5_reading.header import UnusableDataError
 
-MAX_MAGNITUDE = 1e6
-"""Features larger than this are refused: they are damaged, or overflow as a model's input."""
-
 FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -71,7 +68,7 @@ def bank_of(content: FeatureFileContent, path: Path, classes_per_group: int) -> 
         UnusableDataError: The content makes no bank, or is not what its digest was made from.
         ValueError: The same, of the features themselves.
     """
-    _check_magnitude(content.features)
+    _check_dtype_and_values(content.features)
     n_classes = len(content.features)
     class_names = None if content.class_names is None else _texts("names", content.class_names)
     character = _indices("class_character", content.class_character)
@@ -115,20 +112,10 @@ def bank_of(content: FeatureFileContent, path: Path, classes_per_group: int) -> 
     return bank
 
 
-def _check_magnitude(features: Tensor) -> None:
+def _check_dtype_and_values(features: Tensor) -> None:
     if features.is_floating_point() and features.dtype not in FEATURE_DTYPES:
         raise ValueError(f"features are {features.dtype}: convert them to float16 or float32")
     check_features(features)
-    largest = max(abs(float(extreme)) for extreme in torch.aminmax(features))
-    if largest > MAX_MAGNITUDE:
-        of_class = features.abs().flatten(1).amax(dim=1)
-        worst = int(of_class.argmax())
-        n_bad = int((of_class > MAX_MAGNITUDE).sum())
-        raise ValueError(
-            f"features reach {largest:.3g} in magnitude (class {worst}; {n_bad} classes have more "
-            f"than {MAX_MAGNITUDE:.0e}), too much for a model's input: they are damaged or on "
-            "another scale; mend them, or scale them to a mean square of about 1"
-        )
 
 
 def _provenance(content: FeatureFileContent, path: Path) -> dict[str, Any]:

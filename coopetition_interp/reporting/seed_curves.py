@@ -171,9 +171,13 @@ def curve_panels(
 
 
 def mean_curve(
-    curves: list[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]],
+    curves: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-    """The mean of curves, at the places of all of them up to where the shortest ends."""
+    """The mean of curves, at the places of all of them up to where the shortest ends.
+
+    Args:
+        curves: Places, increasing, and values of each; each of its own length.
+    """
     end = min(places[-1] for places, _ in curves)
     start = max(places[0] for places, _ in curves)
     union = np.unique(np.concatenate([places for places, _ in curves]))

@@ -32,7 +32,7 @@ def plan(tmp_path):
 def test_every_run_of_a_users_plan_is_done(plan, tmp_path, capsys):
     assert main(["sweep", str(plan), "--out", str(tmp_path / "out")]) == 0
     assert load_run(tmp_path / "out" / "rate-0.001").config.optimizer.learning_rate == 1e-3
-    assert capsys.readouterr().out.count("finished") == 2
+    assert capsys.readouterr().out.count(": finished") == 2
 
 
 def test_the_coopetition_studys_plan_is_such_a_file(tmp_path, capsys):

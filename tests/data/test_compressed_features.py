@@ -167,7 +167,7 @@ def test_the_command_line_compresses_and_converts(tmp_path, capsys):
     [
         (["small.h5", "--compress", "3"], "must end in .safetensors"),
         (["small.txt"], "must end in .h5 or .hdf5"),
-        (["small.safetensors", "--compress", "0"], "1 or more"),
+        (["small.safetensors", "--compress", "0"], "from 1 to 1,000,000"),
         (["small.safetensors", "--licence", "MIT"], "--licence goes with --compress"),
         (["small.safetensors", "--download"], "leave --download out"),
         (["small.safetensors", "--compress", "9"], "of length 5: choose 1 to 5"),

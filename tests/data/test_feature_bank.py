@@ -180,5 +180,5 @@ def test_digest_tells_features_and_groups_apart():
 
 
 def test_features_too_large_for_float32_training_are_refused():
-    with pytest.raises(ValueError, match=r"features reach 3e\+30, .* at most 1,000,000"):
+    with pytest.raises(ValueError, match=r"features reach 3e\+30 .* at most 1,000,000"):
         FeatureBank(torch.full((2, 1, 3), 3e30))

@@ -27,7 +27,6 @@ from coopetition_interp.data import (
 )
 from coopetition_interp.data.encoders import load_encoder
 from coopetition_interp.data.omniglot_folder import download_omniglot, find_characters
-from coopetition_interp.data.sources import feature_source_to_dict
 from coopetition_interp.training import load_run
 
 ENCODER = "mobilenet_v3_small"
@@ -313,7 +312,7 @@ def test_a_config_alone_downloads_nothing(served_folder, tmp_path):
     """A stranger's run says `"download": true`: its bank must not reach for the network."""
     shutil.copytree("checkpoints/tiny", tmp_path / "run")
     config = json.loads((tmp_path / "run/config.json").read_text())
-    config["features"] = feature_source_to_dict(source_of(tmp_path / "fresh", download=True))
+    config["features"] = source_of(tmp_path / "fresh", download=True).to_dict()
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     run = load_run(tmp_path / "run")
     assert run.config.features.download
