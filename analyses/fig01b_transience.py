@@ -1,10 +1,10 @@
 """Coopetition paper, Figure 1b: in-context learning emerges, dominates, and gives way to CIWL."""
 
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.figures import write_figure
-from coopetition_interp.figures.evaluators import FIGURE_1B_EVALUATORS, evaluator_curves
 from coopetition_interp.figures.run_argument import run_and_folder
-from coopetition_interp.figures.transience import transience_numbers
+from coopetition_interp.reporting import write_figure
+from coopetition_interp.reporting.evaluators import FIGURE_1B_EVALUATORS, evaluator_curves
+from coopetition_interp.reporting.transience import transience_numbers
 
 
 def main() -> None:

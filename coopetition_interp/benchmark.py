@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformer_lens import HookedTransformer
 
-from coopetition_interp.data import FeatureBank, GaussianFeatures
-from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interventions import AblateHeads, Clamp, HeadTemperature, PreviousTokenHeads
-from coopetition_interp.model import ExemplarLabelTransformer, ModelConfig
-from coopetition_interp.sequences import (
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
+from coopetition_interp.tasks.exemplar_label.features import FeatureBank, GaussianFeatures
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
+from coopetition_interp.tasks.exemplar_label.sequences import (
     SequenceConfig,
     Sequences,
     SequenceSampler,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from coopetition_interp.data import OneHotFeatures
-from coopetition_interp.evaluation import evaluate
-from coopetition_interp.model import ExemplarLabelTransformer, ModelConfig
-from coopetition_interp.sequences import standard_evaluators
+from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
+from coopetition_interp.tasks.exemplar_label.features import OneHotFeatures
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
+from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
 from coopetition_interp.training import ClassesConfig, Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.task import build_task

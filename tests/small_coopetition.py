@@ -19,7 +19,6 @@ import torch
 
 from coopetition_interp.figures import every_figure
 from coopetition_interp.interventions import AblateHeads
-from coopetition_interp.sequences import standard_evaluators
 from coopetition_interp.studies import STUDIES, Study, StudyTable, pack_study
 from coopetition_interp.studies import coopetition_heads as heads
 from coopetition_interp.studies import coopetition_layers as layers
@@ -28,6 +27,7 @@ from coopetition_interp.sweeps import coopetition as sweep
 from coopetition_interp.sweeps import coopetition_plan
 from coopetition_interp.sweeps.coopetition import FULL_SIZE, SCALES, SIZES, moment_in_name
 from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
 from coopetition_interp.training import Run, RunConfig, Schedule, load_run, preset, train
 from coopetition_interp.training.run_directory import RunDirectory
 

@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from coopetition_interp.model import ExemplarLabelTransformer, ModelConfig
-from coopetition_interp.sequences import PairRole, Sequences
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
+from coopetition_interp.tasks.exemplar_label.sequences import PairRole, Sequences
 
 SMALL = ModelConfig(n_heads=4, d_head=4, d_model=12, init_seed=1)
 D_FEATURE, N_LABELS = 6, 7

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coopetition_interp.data import GaussianFeatures
-from coopetition_interp.sequences import induction_evaluators
 from coopetition_interp.studies import Study, induction_weights, pack_study
 from coopetition_interp.sweeps import induction_heads_plan
+from coopetition_interp.tasks.exemplar_label.features import GaussianFeatures
+from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
 from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.evaluation import evaluate
 from coopetition_interp.figures.coopetition.all_figures import STUDY_FIGURES
 from coopetition_interp.figures.every_figure import ON_REAL_FEATURES
 from coopetition_interp.studies import Study
+from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training import load_run, preset
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"

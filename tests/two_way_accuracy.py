@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import torch
 
-from coopetition_interp.data import FeatureBank, load_feature_file
+from coopetition_interp.tasks.exemplar_label.features import FeatureBank, load_feature_file
 
 
 def nearest_class_mean(bank: FeatureBank, n_trials: int, seed: int = 0) -> float:

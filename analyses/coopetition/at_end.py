@@ -14,7 +14,7 @@ import pandas as pd
 
 from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.reporting.study import by_seed
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import Run
 
 CHANCE = 0.5

@@ -17,10 +17,10 @@ from analyses.coopetition.at_end import (
     with_end_state,
 )
 from coopetition_interp.analysis.attention_strengths import query_attention, with_right_label_in
-from coopetition_interp.figures.style import TEMPLATE, head_style
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import TEMPLATE, head_style
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 

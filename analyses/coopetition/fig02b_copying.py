@@ -16,10 +16,10 @@ from analyses.coopetition.at_end import (
     with_end_state,
 )
 from coopetition_interp.analysis.skip_trigrams import copying_by_delta, copying_summary
-from coopetition_interp.figures.style import TEMPLATE, head_style
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import TEMPLATE, head_style
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 

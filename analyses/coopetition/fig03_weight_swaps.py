@@ -22,17 +22,17 @@ from analyses.coopetition.at_end import (
 from coopetition_interp.analysis.checkpoints import spread_checkpoints, strengths_over_checkpoints
 from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.analysis.weight_swaps import weight_swap
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.seed_curves import add_seed_curves
+from coopetition_interp.reporting.study import Study, StudyRun
+from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
     evaluator_styles,
     metric_name,
     sequences_seen_axis,
 )
-from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.measure import measure
-from coopetition_interp.reporting.seed_curves import add_seed_curves
-from coopetition_interp.reporting.study import Study, StudyRun
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 

@@ -21,11 +21,11 @@ from coopetition_interp.analysis.paired_divot import (
     losses_over_checkpoints,
     paired_curve,
 )
-from coopetition_interp.figures.style import CurveStyle
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
 from coopetition_interp.training import Run
 

@@ -20,11 +20,11 @@ from analyses.coopetition.at_end import (
 from coopetition_interp.analysis.attention_strengths import label_attention
 from coopetition_interp.analysis.checkpoints import checkpoint_models, spread_checkpoints
 from coopetition_interp.analysis.moments import moments_of
-from coopetition_interp.figures.style import head_style
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import head_style
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 

@@ -19,10 +19,10 @@ from analyses.coopetition.at_end import (
 )
 from coopetition_interp.analysis.attention_strengths import attention_deltas
 from coopetition_interp.analysis.head_temperature import temperature_response
-from coopetition_interp.figures.style import TEMPLATE, head_style
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import TEMPLATE, head_style
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 

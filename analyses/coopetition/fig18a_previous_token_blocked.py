@@ -16,14 +16,14 @@ import plotly.graph_objects as go
 from analyses.coopetition.at_end import first_sequences
 from coopetition_interp.analysis.attention_strengths import with_right_label_in
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import run_clamped_with_cache
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
-from coopetition_interp.sequences import summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
 from coopetition_interp.training import Run
 
 

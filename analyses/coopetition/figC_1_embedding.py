@@ -17,8 +17,6 @@ from analyses.coopetition.at_end import (
     first_sequences,
     with_end_state,
 )
-from coopetition_interp.evaluation import score_model
-from coopetition_interp.figures.bars import grouped_bars
 from coopetition_interp.interventions import (
     AblateEmbedding,
     AblateHeads,
@@ -26,11 +24,13 @@ from coopetition_interp.interventions import (
     Preserve,
     layer_heads,
 )
+from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
-from coopetition_interp.sequences import summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
 from coopetition_interp.training import Run
 
 

@@ -31,7 +31,6 @@ from typing import Any
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.moments import moments_of
-from coopetition_interp.data import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
@@ -39,8 +38,12 @@ from coopetition_interp.interventions import (
     PreviousTokenHeads,
     SelfAttentionHeads,
 )
-from coopetition_interp.sequences import matched_evaluators, standard_evaluators
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label.features import EmbeddedOmniglot, FeatureSource
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    matched_evaluators,
+    standard_evaluators,
+)
 from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
 
 FULL_SIZE = (12_800, 20)

@@ -17,13 +17,13 @@ from analyses.coopetition.at_end import (
     with_end_state,
 )
 from coopetition_interp.analysis.ablation import layer_to_layer_ablation, layer_to_output_cut
-from coopetition_interp.evaluation import score_model
-from coopetition_interp.figures.bars import grouped_bars
+from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
-from coopetition_interp.sequences import summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
 from coopetition_interp.training import Run
 
 CUTS = ("nothing", "output", "Q", "K", "V")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import AblateHeads, Clamp, Preserve, layer_heads
 from coopetition_interp.interventions.heads import Head
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 _PRESERVING: dict[str, list[Clamp]] = {
     "nothing": [],

@@ -18,8 +18,8 @@ from torch import Tensor
 from coopetition_interp.analysis.checkpoints import over_checkpoints, spread_checkpoints
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped_with_cache
 from coopetition_interp.interventions.heads import Head, as_heads, check_heads, layer_heads
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.run import Run
 
 _CHUNK = 256  # sequences whose activations stay in the processor's cache

@@ -16,8 +16,8 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, clamped
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 
 Clamps = Iterable[Clamp] | BoundClamps
 

@@ -22,10 +22,10 @@ import torch
 from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
-from coopetition_interp.evaluation import Scorer
 from coopetition_interp.interventions import ByPhase, Clamp, bind_phases
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 from coopetition_interp.training.run import Run, load_weights
 from coopetition_interp.training.run_directory import RunDirectory
 

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
-from .rises import Rise
+from coopetition_interp.analysis.rises import Rise
 
 NOISE_MULTIPLE = 8.0
 

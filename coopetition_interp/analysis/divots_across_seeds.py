@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .divot import Divot, divot_coincides_with
-from .rises import Rise
+from coopetition_interp.analysis.divot import Divot, divot_coincides_with
+from coopetition_interp.analysis.rises import Rise
 
 
 def divot_table(

@@ -14,8 +14,6 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from coopetition_interp.analysis.skip_trigrams import only_writer
-from coopetition_interp.evaluation import score_model
-from coopetition_interp.evaluation.scorer import Metrics
 from coopetition_interp.interventions import (
     AblateHeads,
     Clamp,
@@ -23,8 +21,10 @@ from coopetition_interp.interventions import (
     SilenceExemplarAttention,
     layer_heads,
 )
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.evaluation.scorer import Metrics
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 Active = Literal["alone", "all", "only writer"]
 """What is active besides the tempered head. "alone": its layer's other heads are ablated (Fig.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coopetition_interp.analysis.attention_strengths import previous_token_strength
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import AblateHeads
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 CHANCE = 0.5
 LEARNS_IN_CONTEXT = 0.6

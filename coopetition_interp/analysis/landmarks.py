@@ -29,7 +29,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from .evaluator_curve import evaluator_curve, first_crossing, rows_of_evaluator, score_of
+from coopetition_interp.analysis.evaluator_curve import (
+    evaluator_curve,
+    first_crossing,
+    rows_of_evaluator,
+    score_of,
+)
 
 LEAST_MARGIN = 0.05
 STANDARD_ERRORS = 4.0

@@ -10,10 +10,10 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from coopetition_interp.analysis.perfected_heads import Perfected, alone
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import BoundClamps, Clamp
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 
 
 def mistake_rates_by_label(

@@ -30,10 +30,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import AblateHeads, Clamp, run_clamped
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import IN_CONTEXT_METRICS, METRICS, Sequences
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import IN_CONTEXT_METRICS, METRICS, Sequences
 
 LOGIT_DIFFERENCE = "logit_difference"
 """Logit of the right label minus the mean logit of the context's other label tokens."""

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float64
 
 from coopetition_interp.analysis.checkpoints import checkpoint_models
-from coopetition_interp.evaluation import Scorer
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import Run
 
 PARTS = ("loss", "context_loss", "loss_in_context")

@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import pandas as pd
 
 from coopetition_interp.analysis.ablation import head_alone
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import Clamp, CopyFromHead, InductionHeads
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 Perfected = Literal["nothing", "match", "copy"]
 """What of a head is made perfect. "match": it attends to the right label alone (an induction

@@ -23,7 +23,6 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import (
     AblateEmbedding,
     AblateHeads,
@@ -32,8 +31,9 @@ from coopetition_interp.interventions import (
     Preserve,
     layer_heads,
 )
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 DELTAS = tuple(step / 5 for step in range(-5, 6))
 """Attention deltas from -1 to 1 in 11 steps, as in Fig. 2b."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.data.regular_file import UnreadableFileError, read_regular
-from coopetition_interp.data.tensor_file import not_finite_floats
+from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.files.regular_file import UnreadableFileError, read_regular
+from coopetition_interp.files.tensor_file import not_finite_floats
 from coopetition_interp.training import Run, RunError, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.toy_models import (
     PHASE_CHANGE_CLAMPS,
     PHASE_CHANGE_LOSS,
@@ -22,8 +23,6 @@ from coopetition_interp.toy_models import (
     simulate_phase_change,
     squared_cosine,
 )
-
-from .phase_change import loss_shape
 
 NEGLIGIBLE_LOSS = 1e-6
 """Share of a loss's first value below which its rate of fall is not looked at."""

@@ -13,16 +13,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from coopetition_interp.analysis.divot import Divot, find_divot
+from coopetition_interp.analysis.divots_across_seeds import divot_table
+from coopetition_interp.analysis.rises import Rise, find_rise
 from coopetition_interp.toy_models import (
     CoopetitionModel,
     Trajectory,
     outcomes,
     simulate_coopetition,
 )
-
-from .divot import Divot, find_divot
-from .divots_across_seeds import divot_table
-from .rises import Rise, find_rise
 
 LEAST_DIVOT = 0.01
 """Least depth of a divot, as a fraction of the range of mechanism 2's error."""

@@ -27,16 +27,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from coopetition_interp.analysis.checkpoints import chosen_checkpoints
-from coopetition_interp.evaluation import Scorer
 from coopetition_interp.interventions.grafts import weight_depth
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.model.recorded_graph import compile_record, record
-from coopetition_interp.sequences import (
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import (
     IN_CONTEXT_METRICS,
     Sequences,
     context_scores,
     summarise,
 )
+from coopetition_interp.training.recorded_graph import compile_record, record
 from coopetition_interp.training.run import Run
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 

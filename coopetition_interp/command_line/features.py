@@ -68,7 +68,7 @@ def add_features(commands) -> None:
 
 
 def _features(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import (
+    from coopetition_interp.tasks.exemplar_label.features import (
         FeatureFile,
         FeatureSource,
         OmniglotFeatures,
@@ -110,7 +110,7 @@ def _check(options: argparse.Namespace) -> None:
         ConfigError: Options that contradict each other.
     """
     from coopetition_interp.config_class import ConfigError
-    from coopetition_interp.data.encoders import encoder_names
+    from coopetition_interp.tasks.exemplar_label.features.encoders import encoder_names
 
     if options.encoder not in encoder_names():
         raise ConfigError(

@@ -66,8 +66,8 @@ def add_train(commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import FeatureFile, allow_downloads
     from coopetition_interp.interventions import parse_clamp
+    from coopetition_interp.tasks.exemplar_label.features import FeatureFile, allow_downloads
     from coopetition_interp.training import ConfigError, preset, resume, train
 
     if options.resume is not None:
@@ -127,9 +127,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     import pandas as pd
     from tqdm.auto import tqdm
 
-    from coopetition_interp.data.atomic_file import atomic_file
-    from coopetition_interp.evaluation import evaluate
+    from coopetition_interp.files.atomic_file import atomic_file
     from coopetition_interp.interventions import active_at, parse_clamp
+    from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
     from coopetition_interp.training import load_run
 
     run = load_run(options.directory)

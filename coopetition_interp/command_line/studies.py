@@ -17,8 +17,8 @@ from coopetition_interp.command_line.subcommand import subcommand
 from coopetition_interp.config_class import shortened
 
 if TYPE_CHECKING:
-    from coopetition_interp.data import FeatureFile
     from coopetition_interp.sweeps import PlannedRun
+    from coopetition_interp.tasks.exemplar_label.features import FeatureFile
 
 # sweep --------------------------------------------------------------------------------------
 
@@ -85,8 +85,8 @@ def add_sweep(commands) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from coopetition_interp.data import allow_downloads
     from coopetition_interp.sweeps import only_named, sweep_status
+    from coopetition_interp.tasks.exemplar_label.features import allow_downloads
     from coopetition_interp.training import ConfigError
 
     if options.executor_option and options.executor == "processes":
@@ -119,8 +119,12 @@ def _run(plan, options: argparse.Namespace):
 
 
 def _plan_of(options: argparse.Namespace):
-    from coopetition_interp.data import FeatureFile, FeatureSource, GaussianFeatures
     from coopetition_interp.sweeps import coopetition_plan, induction_heads_plan
+    from coopetition_interp.tasks.exemplar_label.features import (
+        FeatureFile,
+        FeatureSource,
+        GaussianFeatures,
+    )
     from coopetition_interp.training import ConfigError
 
     path = None if options.features is None else str(options.features.resolve())

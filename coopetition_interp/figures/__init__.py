@@ -1,5 +1,1 @@
-"""Figures: functions from a tidy table to a plotly figure, and their writing to files."""
-
-from .write import write_figure
-
-__all__ = ["write_figure"]
+"""The figures of the studies, until each is a file in `analyses/`."""

@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.files.atomic_file import atomic_file
 
 Verdict = Literal["reproduced", "differs", "not testable at this scale"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coopetition_interp.figures.study_figure import StudyFigure
-from coopetition_interp.figures.write import write_figure
+from coopetition_interp.reporting.write import write_figure
 from coopetition_interp.studies.study import Study, StudyError
 
 PACKED_STUDIES = Path("checkpoints")

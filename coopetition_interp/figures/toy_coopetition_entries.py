@@ -13,11 +13,10 @@ import pandas as pd
 
 from coopetition_interp.analysis.divots_across_seeds import coincidence_across_seeds
 from coopetition_interp.analysis.toy_seeds import LEAST_DIVOT, ToySeeds, run_toy_seeds
+from coopetition_interp.figures.seed_counts import SEEDS, Count, span_told, step_told
+from coopetition_interp.figures.study_figure import Check, StudyFigure, percent, study_figure
+from coopetition_interp.figures.toy_models import coopetition_figure
 from coopetition_interp.toy_models import CoopetitionModel
-
-from .seed_counts import SEEDS, Count, span_told, step_told
-from .study_figure import Check, StudyFigure, percent, study_figure
-from .toy_models import coopetition_figure
 
 PANELS = 12
 """Seeds drawn in Figures 16 and 17, as in the paper."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .study_figure import StudyFigure
-from .toy_coopetition_entries import no_transience, one_seed, transience
-from .toy_phase_change_entries import clamp_against_measures, phase_change
+from coopetition_interp.figures.study_figure import StudyFigure
+from coopetition_interp.figures.toy_coopetition_entries import no_transience, one_seed, transience
+from coopetition_interp.figures.toy_phase_change_entries import clamp_against_measures, phase_change
 
 TOY_FIGURES: dict[str, Callable[..., StudyFigure]] = {
     "fig05a_toy_coopetition": one_seed,

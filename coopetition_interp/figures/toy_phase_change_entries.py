@@ -17,6 +17,9 @@ from coopetition_interp.analysis.toy_phase_change import (
     progress_measure_shapes,
     progress_measures,
 )
+from coopetition_interp.figures.seed_counts import SEEDS, Count, span_told, step_told
+from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
+from coopetition_interp.figures.toy_models import phase_change_figure, progress_measures_figure
 from coopetition_interp.toy_models import (
     PHASE_CHANGE_CLAMPS,
     PHASE_CHANGE_LOSS,
@@ -24,10 +27,6 @@ from coopetition_interp.toy_models import (
     plateau_end,
     simulate_phase_change,
 )
-
-from .seed_counts import SEEDS, Count, span_told, step_told
-from .study_figure import Check, StudyFigure, study_figure
-from .toy_models import phase_change_figure, progress_measures_figure
 
 STEADY = 0.99
 """A fall is exponential if its slowest rate is at least this share of its fastest."""

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-from .study_script import write_study_figure
-from .toy_entries import TOY_FIGURES
+from coopetition_interp.figures.study_script import write_study_figure
+from coopetition_interp.figures.toy_entries import TOY_FIGURES
 
 SIZES = {
     "seed": "the seed that is drawn",

@@ -18,7 +18,7 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from coopetition_interp.interventions.claims import Claim
 from coopetition_interp.interventions.fields import clipped, shown
-from coopetition_interp.sequences.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
 Edit = tuple[str, Callable[[Tensor], Tensor]]
 """A hook point's name, and what becomes of the activation there."""

@@ -27,7 +27,9 @@ from coopetition_interp.interventions.on_hook_points import (
     edited,
     weights_in_place,
 )
-from coopetition_interp.model.exemplar_label_transformer import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model.exemplar_label_transformer import (
+    ExemplarLabelTransformer,
+)
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool]
 

@@ -1,1 +1,5 @@
-"""From tables to what a reader sees: verdicts on claims."""
+"""From tables to what a reader sees: figures, rules and verdicts, and the page."""
+
+from coopetition_interp.reporting.write import write_figure
+
+__all__ = ["write_figure"]

@@ -29,9 +29,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from coopetition_interp.figures.write import write_figure
 from coopetition_interp.reporting.study import Study, StudyError, write_table
 from coopetition_interp.reporting.verdicts import Rule, Verdict, verdict_of
+from coopetition_interp.reporting.write import write_figure
 
 Tables = Mapping[str, pd.DataFrame]
 FIGURE_FILES = ("fig*.py", "sec*.py", "table*.py")

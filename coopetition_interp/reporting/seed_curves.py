@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float64
 from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
     evaluator_styles,

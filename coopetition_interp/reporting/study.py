@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from coopetition_interp.analysis.moments import Moments, moments_of
-from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.data.regular_file import read_csv_table
+from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.files.regular_file import read_csv_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run

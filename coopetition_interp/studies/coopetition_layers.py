@@ -18,7 +18,6 @@ from coopetition_interp.analysis.checkpoints import (
 )
 from coopetition_interp.analysis.landmarks import Landmarks, landmarks
 from coopetition_interp.analysis.weight_swaps import weight_swap
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.interventions import (
     AblateEmbedding,
     AblateHeads,
@@ -26,10 +25,11 @@ from coopetition_interp.interventions import (
     Preserve,
     layer_heads,
 )
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, summarise
 from coopetition_interp.studies.coopetition_runs import first_and_seeds, of_seeds
 from coopetition_interp.studies.study import Study, StudyTable
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 from coopetition_interp.training import Run
 
 N_CHECKPOINTS = 100

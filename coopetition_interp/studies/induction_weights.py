@@ -26,7 +26,6 @@ from coopetition_interp.analysis.mistakes import (
 from coopetition_interp.analysis.perfected_heads import Perfected, perfected_heads
 from coopetition_interp.analysis.weight_composition import composition_scores
 from coopetition_interp.interventions import layer_heads, run_clamped_with_cache
-from coopetition_interp.sequences import PairRole, Sequences, make_evaluation_sequences
 from coopetition_interp.studies.induction_curves import (
     CLAMPS,
     curve_shapes,
@@ -41,6 +40,11 @@ from coopetition_interp.studies.induction_heads_of import (
 )
 from coopetition_interp.studies.study import Study, StudyTable
 from coopetition_interp.sweeps.induction_heads import MAIN_SEED, N_HEADS, OTHER_SEEDS
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    PairRole,
+    Sequences,
+    make_evaluation_sequences,
+)
 from coopetition_interp.training import Run
 
 N_CHECKPOINTS = 200

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from coopetition_interp.analysis.thin_run import thin_run
-from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.data.regular_file import read_json_object
+from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.files.regular_file import read_json_object
 from coopetition_interp.studies.contents import INDUCTION_HEADS, StudyContents
 from coopetition_interp.studies.study import MissingRunsError, Study, StudyError, write_table
 from coopetition_interp.training import Run

@@ -12,8 +12,8 @@ import pandas as pd
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from coopetition_interp.data.atomic_file import atomic_file
-from coopetition_interp.data.regular_file import (
+from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.files.regular_file import (
     UnreadableFileError,
     read_csv_table,
     read_json_object,

@@ -33,11 +33,15 @@ from typing import Literal
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.data import FeatureFile, FeatureSource, OmniglotFeatures
 from coopetition_interp.interventions import AblateHeads, BlockPreviousToken, GraftOut
-from coopetition_interp.sequences import standard_evaluators
-from coopetition_interp.sequences.sequence_config import SequenceKind
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label.features import (
+    FeatureFile,
+    FeatureSource,
+    OmniglotFeatures,
+)
+from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
+from coopetition_interp.tasks.exemplar_label.sequences.sequence_config import SequenceKind
 from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
 
 MAIN_INIT_SEED, MAIN_DATA_SEED = 5, 2

@@ -24,7 +24,6 @@ from coopetition_interp.analysis.attention_strengths import (
     induction_strength,
     previous_token_strength,
 )
-from coopetition_interp.data import FeatureSource
 from coopetition_interp.interventions import (
     AblateHeads,
     Clamp,
@@ -34,8 +33,9 @@ from coopetition_interp.interventions import (
     PerfectLayer0,
     PreviousTokenHeads,
 )
-from coopetition_interp.sequences import induction_evaluators
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label.features import FeatureSource
+from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
 from coopetition_interp.training import ClassesConfig, Run, RunConfig, Schedule, preset
 
 N_HEADS = 8

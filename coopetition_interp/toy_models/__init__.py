@@ -1,15 +1,23 @@
 """Minimal models of strategies that form, share parts and compete: vectors learned by descent."""
 
-from .coopetition import CoopetitionModel, outcomes, simulate_coopetition
-from .phase_change import (
+from coopetition_interp.toy_models.coopetition import (
+    CoopetitionModel,
+    outcomes,
+    simulate_coopetition,
+)
+from coopetition_interp.toy_models.phase_change import (
     PHASE_CHANGE_CLAMPS,
     PHASE_CHANGE_DIMS,
     PHASE_CHANGE_LOSS,
     simulate_phase_change,
 )
-from .plateau import first_step_where, plateau_end
-from .progress_measures import loss_with_final, loss_with_targets, squared_cosine
-from .simulate import (
+from coopetition_interp.toy_models.plateau import first_step_where, plateau_end
+from coopetition_interp.toy_models.progress_measures import (
+    loss_with_final,
+    loss_with_targets,
+    squared_cosine,
+)
+from coopetition_interp.toy_models.simulate import (
     DivergedError,
     Trajectory,
     Vectors,
@@ -17,7 +25,14 @@ from .simulate import (
     gradient_descent,
     gradients,
 )
-from .tensor_products import Constant, Derivatives, Err, Expression, InnerProducts, Size
+from coopetition_interp.toy_models.tensor_products import (
+    Constant,
+    Derivatives,
+    Err,
+    Expression,
+    InnerProducts,
+    Size,
+)
 
 __all__ = [
     "PHASE_CHANGE_CLAMPS",

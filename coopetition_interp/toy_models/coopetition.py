@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .plateau import first_step_where
-from .simulate import Trajectory, gradient_descent
-from .tensor_products import Err, Expression, Size
+from coopetition_interp.toy_models.plateau import first_step_where
+from coopetition_interp.toy_models.simulate import Trajectory, gradient_descent
+from coopetition_interp.toy_models.tensor_products import Err, Expression, Size
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .simulate import Trajectory, gradient_descent
-from .tensor_products import Err
+from coopetition_interp.toy_models.simulate import Trajectory, gradient_descent
+from coopetition_interp.toy_models.tensor_products import Err
 
 PHASE_CHANGE_DIMS = {"a": 20, "b": 20, "c": 20}
 PHASE_CHANGE_LOSS = Err("a", "b", "c")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from .simulate import Trajectory
-from .tensor_products import Expression
+from coopetition_interp.toy_models.simulate import Trajectory
+from coopetition_interp.toy_models.tensor_products import Expression
 
 
 def first_step_where(

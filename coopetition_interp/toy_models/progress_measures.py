@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float64
 
-from .simulate import Trajectory
-from .tensor_products import Expression
+from coopetition_interp.toy_models.simulate import Trajectory
+from coopetition_interp.toy_models.tensor_products import Expression
 
 
 def loss_with_targets(

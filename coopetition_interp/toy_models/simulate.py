@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
-from .tensor_products import Derivatives, Expression, InnerProducts
+from coopetition_interp.toy_models.tensor_products import Derivatives, Expression, InnerProducts
 
 
 class DivergedError(ArithmeticError):

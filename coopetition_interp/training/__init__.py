@@ -1,7 +1,7 @@
 """Training with clamps: configs, presets, the loop, and runs read back."""
 
 from coopetition_interp.config_class import ConfigError
-from coopetition_interp.training.presets import PRESETS, preset
+from coopetition_interp.tasks.exemplar_label.presets import PRESETS, preset
 from coopetition_interp.training.run import Run, load_run, load_weights
 from coopetition_interp.training.run_config import ClassesConfig, RunConfig
 from coopetition_interp.training.run_directory import RunError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from coopetition_interp.data.regular_file import kind_of_file
+from coopetition_interp.files.regular_file import kind_of_file
 from coopetition_interp.training.run_records import RunError
 
 if sys.platform != "win32":

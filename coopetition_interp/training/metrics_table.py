@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from coopetition_interp.data.regular_file import UnreadableFileError, read_csv_table
+from coopetition_interp.files.regular_file import UnreadableFileError, read_csv_table
 
 
 def read_metrics_table(path: str | Path) -> pd.DataFrame:

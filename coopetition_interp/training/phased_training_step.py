@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coopetition_interp.interventions import BoundClamps, ByPhase, PhasedClamps
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.training_step import TrainingStep, pack_parameters
 

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from coopetition_interp.data import FeatureBank, FeatureSplit
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, make_evaluation_sequences
+from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, make_evaluation_sequences
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus

@@ -18,10 +18,19 @@ from coopetition_interp.config_class import (
     config_class,
     shortened,
 )
-from coopetition_interp.data import FeatureBank, FeatureSource, FeatureSplit, GaussianFeatures
 from coopetition_interp.interventions import Clamp, clamp_from_dict, clamp_to_dict
-from coopetition_interp.model import ModelConfig
-from coopetition_interp.sequences import EvaluatorConfig, SequenceConfig, standard_evaluators
+from coopetition_interp.tasks.exemplar_label.features import (
+    FeatureBank,
+    FeatureSource,
+    FeatureSplit,
+    GaussianFeatures,
+)
+from coopetition_interp.tasks.exemplar_label.model import ModelConfig
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    EvaluatorConfig,
+    SequenceConfig,
+    standard_evaluators,
+)
 from coopetition_interp.training.overrides import override
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 

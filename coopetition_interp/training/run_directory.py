@@ -27,12 +27,12 @@ import safetensors
 import torch
 from torch import Tensor
 
-from coopetition_interp.data.atomic_file import atomic_file, remove_unfinished
-from coopetition_interp.data.regular_file import (
+from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
+from coopetition_interp.files.regular_file import (
     UnreadableFileError,
     read_json_object,
 )
-from coopetition_interp.data.tensor_file import not_finite_floats, write_tensor_file
+from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
 from coopetition_interp.training.directory_lock import DirectoryLock
 from coopetition_interp.training.metrics_table import read_metrics_table
 from coopetition_interp.training.run_config import RunConfig

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from coopetition_interp.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from coopetition_interp.data.regular_file import UnreadableFileError
-from coopetition_interp.data.tensor_file import not_finite_floats, read_tensor_file
+from coopetition_interp.files.regular_file import UnreadableFileError
+from coopetition_interp.files.tensor_file import not_finite_floats, read_tensor_file
 from coopetition_interp.training.run_records import (
     LONGEST_VALUE,
     RunError,

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 import torch
 
 from coopetition_interp.config_class import ConfigError
-from coopetition_interp.data import FeatureBank, FeatureSplit
-from coopetition_interp.evaluation import Scorer
 from coopetition_interp.interventions import (
     BoundClamps,
     PhasedClamps,
     bind_phases,
     clamp_to_dict,
 )
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.sequences import Sequences, SequenceSampler, make_evaluation_sequences
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
+from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    Sequences,
+    SequenceSampler,
+    make_evaluation_sequences,
+)
 from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import RunConfig
 

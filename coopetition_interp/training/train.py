@@ -13,9 +13,9 @@ import torch
 from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
-from coopetition_interp.evaluation import Scorer, evaluate_with
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.interventions import ByPhase
+from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep

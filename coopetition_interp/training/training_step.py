@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
-from coopetition_interp.model import ExemplarLabelTransformer
-from coopetition_interp.model.recorded_graph import compile_record, record
-from coopetition_interp.sequences import Sequences
-from coopetition_interp.training.query_loss import query_cross_entropy
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
+from coopetition_interp.training.recorded_graph import compile_record, record
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
 

@@ -15,7 +15,7 @@ from coopetition_interp.analysis.ablation import (
     single_head_ablations,
 )
 from coopetition_interp.interventions import AblateHeads
-from coopetition_interp.sequences import METRICS
+from coopetition_interp.tasks.exemplar_label.sequences import METRICS
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 

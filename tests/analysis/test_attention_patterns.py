@@ -15,7 +15,7 @@ from coopetition_interp.analysis.attention_patterns import (
 )
 from coopetition_interp.analysis.attention_strengths import query_attention, with_right_label_in
 from coopetition_interp.interventions import PreviousTokenHeads
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import RunError, load_run
 
 

@@ -14,7 +14,7 @@ from coopetition_interp.analysis.attention_strengths import (
     with_right_label_in,
 )
 from coopetition_interp.interventions import InductionHeads, PreviousTokenHeads
-from coopetition_interp.sequences import Sequences, concatenate
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, concatenate
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 

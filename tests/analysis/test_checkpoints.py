@@ -15,8 +15,8 @@ from coopetition_interp.analysis.checkpoints import (
     over_checkpoints,
     strengths_over_checkpoints,
 )
-from coopetition_interp.evaluation import evaluate
 from coopetition_interp.interventions import AblateHeads, GraftIn, PreviousTokenHeads, run_clamped
+from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training.run_directory import RunError
 
 

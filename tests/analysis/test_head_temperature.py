@@ -15,7 +15,7 @@ from coopetition_interp.analysis.head_temperature import (
     tempered,
 )
 from coopetition_interp.interventions import HeadTemperature, run_clamped
-from coopetition_interp.sequences import METRICS
+from coopetition_interp.tasks.exemplar_label.sequences import METRICS
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 

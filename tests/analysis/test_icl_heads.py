@@ -7,7 +7,7 @@ import torch
 from induction_circuit import induction_circuit, induction_config
 
 from coopetition_interp.analysis.icl_heads import icl_heads
-from coopetition_interp.evaluation import evaluate
+from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training.task import build_task
 
 

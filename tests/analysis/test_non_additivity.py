@@ -18,7 +18,7 @@ from coopetition_interp.analysis.non_additivity import (
     non_additivity_by_sequence,
     pairwise_non_additivity,
 )
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 

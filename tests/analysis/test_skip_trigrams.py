@@ -11,7 +11,7 @@ from coopetition_interp.analysis.skip_trigrams import (
     only_writer,
 )
 from coopetition_interp.interventions import run_clamped
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 

@@ -140,7 +140,7 @@ def test_presets_lists_fields_that_can_be_given_back(capsys):
 
 
 def test_features_writes_a_file_that_trains(tmp_path, capsys):
-    omniglot = pytest.importorskip("coopetition_interp.data.omniglot")
+    omniglot = pytest.importorskip("coopetition_interp.tasks.exemplar_label.features.omniglot")
     assert omniglot is not None
     assert main(["features", str(tmp_path / "f.h5"), "--root", str(tmp_path / "none")]) == 2
     assert str(tmp_path / "none") in capsys.readouterr().err

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from drills.odd_feature_files import ODD_HDF5, ODD_SAFETENSORS
 
-from coopetition_interp.data import (
+from coopetition_interp.tasks.exemplar_label.features import (
     FeatureBank,
     FeatureFileError,
     load_feature_file,
@@ -222,9 +222,9 @@ def odd_files_drill(load: Loader, folder: Path, suffix: str) -> Iterator[tuple[s
 
 def load_in_this_process(path: Path) -> FeatureBank:
     """`load_feature_file`, but HDF5 is read here: no process to start, for many small files."""
-    from coopetition_interp.data.feature_file import bank_or_error
-    from coopetition_interp.data.hdf5_features import received
-    from coopetition_interp.hdf5_reading.program import tell
+    from coopetition_interp.files.hdf5_reading.program import tell
+    from coopetition_interp.tasks.exemplar_label.features.feature_file import bank_or_error
+    from coopetition_interp.tasks.exemplar_label.features.hdf5_features import received
 
     if path.suffix != ".h5":
         return load_feature_file(path)

@@ -10,7 +10,6 @@ from toy_models.unchecked import without_shape_checks
 from coopetition_interp.analysis.divots_across_seeds import wilson_interval
 from coopetition_interp.analysis.toy_phase_change import clamped_loss_shapes
 from coopetition_interp.analysis.toy_seeds import run_toy_seeds
-from coopetition_interp.figures.seed_counts import Count, span_told, step_told
 from coopetition_interp.figures.toy_coopetition_entries import (
     no_transience_entry,
     one_seed_entry,
@@ -18,6 +17,7 @@ from coopetition_interp.figures.toy_coopetition_entries import (
 )
 from coopetition_interp.figures.toy_entries import TOY_FIGURES
 from coopetition_interp.figures.toy_phase_change_entries import phase_change_entry
+from coopetition_interp.reporting.seed_counts import Count, span_told, step_told
 from coopetition_interp.toy_models import CoopetitionModel
 
 QUICK_SEEDS = [8, 5, 6, 2]  # off the plateau, with a divot, and done within 8000 steps

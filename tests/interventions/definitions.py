@@ -13,7 +13,7 @@ import torch
 from reference_model import reference_forward
 from torch import Tensor
 
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 
 Overrides = dict[str, Callable[[Tensor], Tensor]]
 Definition = Callable[[Sequences, dict[str, Tensor]], Overrides]

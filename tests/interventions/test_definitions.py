@@ -27,7 +27,7 @@ from coopetition_interp.interventions import (
     known_clamps,
     run_clamped,
 )
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 
 from . import definitions as d
 

@@ -10,7 +10,6 @@ from coopetition_interp.analysis.checkpoints import (
     strengths_over_checkpoints,
 )
 from coopetition_interp.command_line import main
-from coopetition_interp.evaluation import evaluate
 from coopetition_interp.interventions import (
     AblateHeads,
     ByPhase,
@@ -23,6 +22,7 @@ from coopetition_interp.interventions import (
     bind_phases,
     phases,
 )
+from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training import load_run, resume, train
 
 ABLATE = AblateHeads([(0, 0), (1, 3)])

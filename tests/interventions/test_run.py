@@ -21,7 +21,7 @@ from coopetition_interp.interventions import (
     run_clamped,
     run_clamped_with_cache,
 )
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 
 from .rounding import assert_equal_but_for_rounding
 from .test_definitions import ALONE, CLAMPS_OF_A_MOMENT, TOGETHER

@@ -20,10 +20,8 @@ from small_coopetition import (
 )
 
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.evaluation import score_model
 from coopetition_interp.figures.coopetition.all_figures import STUDY_FIGURES
 from coopetition_interp.interventions import GraftOut
-from coopetition_interp.sequences import summarise
 from coopetition_interp.studies import STUDIES, MissingRunsError, Study, StudyError, pack_study
 from coopetition_interp.studies import coopetition_heads as heads
 from coopetition_interp.studies import coopetition_layers as layers
@@ -33,6 +31,8 @@ from coopetition_interp.studies.coopetition_runs import (
     of_seeds,
     starting_with,
 )
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
 
 COOPETITION = STUDIES["coopetition"]
 TABLES = [pytest.param(table, id=table.name) for table in COOPETITION.tables]

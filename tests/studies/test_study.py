@@ -10,8 +10,6 @@ import pytest
 from small_study import LATE, LOG_2, count_few_sequences, packed_small_study, small_study
 
 from coopetition_interp.analysis.ablation import layer_to_output_ablation
-from coopetition_interp.evaluation import score_model
-from coopetition_interp.sequences import summarise
 from coopetition_interp.studies import MissingRunsError, Study, StudyError, StudyTable, pack_study
 from coopetition_interp.studies import induction_curves as curves
 from coopetition_interp.studies import induction_heads_of as heads_of
@@ -19,6 +17,8 @@ from coopetition_interp.studies import induction_weights as weights
 from coopetition_interp.studies.contents import INDUCTION_HEADS
 from coopetition_interp.sweeps import induction_heads as sweep
 from coopetition_interp.sweeps import induction_heads_plan
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
 
 FEW = 64
 

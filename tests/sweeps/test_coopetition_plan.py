@@ -7,11 +7,11 @@ import pytest
 import torch
 from induction_circuit import induction_run
 
-from coopetition_interp.data import FeatureFile
 from coopetition_interp.interventions import AblateHeads, BlockPreviousToken, GraftOut, bind
 from coopetition_interp.sweeps import coopetition_plan, only_named, run_sweep
 from coopetition_interp.sweeps.coopetition import SCALES, moment_name
 from coopetition_interp.sweeps.sweep import check_plan
+from coopetition_interp.tasks.exemplar_label.features import FeatureFile
 from coopetition_interp.training import ConfigError, Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.task import build_task

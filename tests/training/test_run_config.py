@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from coopetition_interp.data import FeatureFile, GaussianFeatures
 from coopetition_interp.interventions import AblateHeads, PreviousTokenHeads
+from coopetition_interp.tasks.exemplar_label.features import FeatureFile, GaussianFeatures
 from coopetition_interp.training import PRESETS, ConfigError, RunConfig, preset
 
 

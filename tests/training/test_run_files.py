@@ -17,7 +17,7 @@ from run_file_mutants import READERS, damaged_bytes, draw, interrupted_run, outc
 from safetensors.torch import save_file
 
 from coopetition_interp.analysis.thin_run import thin_run
-from coopetition_interp.data.regular_file import MOST_JSON_BYTES
+from coopetition_interp.files.regular_file import MOST_JSON_BYTES
 from coopetition_interp.training import RunError, load_run, resume
 from coopetition_interp.training.run_directory import RunDirectory, read_tensors
 

@@ -17,9 +17,13 @@ import pandas as pd
 import pytest
 import torch
 
-from coopetition_interp.data import FeatureFile, GaussianFeatures, save_feature_file
 from coopetition_interp.interventions import AblateHeads
-from coopetition_interp.model import ModelConfig
+from coopetition_interp.tasks.exemplar_label.features import (
+    FeatureFile,
+    GaussianFeatures,
+    save_feature_file,
+)
+from coopetition_interp.tasks.exemplar_label.model import ModelConfig
 from coopetition_interp.training import (
     ConfigError,
     NonFiniteLossError,
@@ -55,7 +59,7 @@ def test_a_run_learns_and_is_read_back(short_run):
     model = short_run.model("last")
     assert torch.equal(model.W_U, short_run.weights(1920)["unembed.W_U"])
     recorded = metrics[(metrics.sequences_seen == 1920)].set_index("evaluator").loss
-    from coopetition_interp.evaluation import evaluate
+    from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 
     again = evaluate(model, short_run.evaluation_sequences).set_index("evaluator").loss
     np.testing.assert_allclose(again[recorded.index], recorded, rtol=1e-5)

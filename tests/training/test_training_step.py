@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from coopetition_interp.interventions import AblateHeads, HeadTemperature
-from coopetition_interp.model import ModelConfig
-from coopetition_interp.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.model import ModelConfig
+from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import OptimizerConfig, TrainingStep
-from coopetition_interp.training.query_loss import query_cross_entropy
 
 N_LABELS, D_FEATURE = 40, 12
 

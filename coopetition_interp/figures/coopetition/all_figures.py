@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from coopetition_interp.figures.coopetition import (
+    competition,
+    cooperation,
+    emergence,
+    layers,
+    skip_trigrams,
+)
 from coopetition_interp.figures.study_figure import StudyFigure
 from coopetition_interp.studies.study import Study
-
-from . import competition, cooperation, emergence, layers, skip_trigrams
 
 STUDY_FIGURES: dict[str, Callable[[Study], StudyFigure]] = {
     "fig01b_transience": emergence.transience,

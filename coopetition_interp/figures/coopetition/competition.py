@@ -13,15 +13,19 @@ from coopetition_interp.analysis.divots_across_seeds import (
     divot_table,
 )
 from coopetition_interp.analysis.rises import Rise, find_rise
-from coopetition_interp.figures.evaluators import evaluator_curves
+from coopetition_interp.figures.coopetition.claims import EMERGED, each, over, under
+from coopetition_interp.figures.coopetition.runs_compared import (
+    at_end,
+    compare_runs,
+    curve_of,
+    highest,
+)
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
-from coopetition_interp.figures.style import FLIP_COLOUR, CurveStyle, in_millions
 from coopetition_interp.interventions import AblateHeads
+from coopetition_interp.reporting.evaluators import evaluator_curves
+from coopetition_interp.reporting.style import FLIP_COLOUR, CurveStyle, in_millions
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
-
-from .claims import EMERGED, each, over, under
-from .runs_compared import at_end, compare_runs, curve_of, highest
 
 LEAST_RISE = 0.05
 """How far above chance ICL must get for its emergence to be looked for."""

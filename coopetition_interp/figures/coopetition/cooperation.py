@@ -7,8 +7,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from coopetition_interp.figures.coopetition.claims import EMERGED, each, over, under
+from coopetition_interp.figures.coopetition.runs_compared import (
+    at_end,
+    compare_runs,
+    curve_of,
+    highest,
+    shades,
+)
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
-from coopetition_interp.figures.style import CurveStyle, in_millions
+from coopetition_interp.reporting.style import CurveStyle, in_millions
 from coopetition_interp.studies.coopetition_runs import (
     of_seeds,
     prefix_of_seed,
@@ -16,9 +24,6 @@ from coopetition_interp.studies.coopetition_runs import (
 )
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import moment_in_name
-
-from .claims import EMERGED, each, over, under
-from .runs_compared import at_end, compare_runs, curve_of, highest, shades
 
 LEARNED = 0.75
 """ICL's in-context accuracy from which on a run on ICL-only data counts as having learned it."""

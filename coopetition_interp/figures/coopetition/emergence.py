@@ -11,21 +11,20 @@ import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import score_of
 from coopetition_interp.analysis.landmarks import landmark_table, landmarks
-from coopetition_interp.figures.evaluators import (
+from coopetition_interp.figures.coopetition.claims import EMERGED, over
+from coopetition_interp.figures.coopetition.runs_compared import at_end, curve_of, highest
+from coopetition_interp.figures.page import NUMBERS_COLUMNS, FigureEntry
+from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
+from coopetition_interp.reporting.evaluators import (
     FIGURE_1B_EVALUATORS,
     evaluator_curves,
     evaluator_grid,
 )
-from coopetition_interp.figures.page import NUMBERS_COLUMNS, FigureEntry
-from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
-from coopetition_interp.figures.style import in_millions
-from coopetition_interp.figures.transience import transience_numbers
+from coopetition_interp.reporting.style import in_millions
+from coopetition_interp.reporting.transience import transience_numbers
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.coopetition import OTHER_DATA_SEEDS, OTHER_INIT_SEEDS, SIZES
-
-from .claims import EMERGED, over
-from .runs_compared import at_end, curve_of, highest
 
 WITH_IWL = (*FIGURE_1B_EVALUATORS, "iwl")
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.bars import grouped_bars
+from coopetition_interp.figures.coopetition.claims import by_seed, in_seeds, over, under
 from coopetition_interp.figures.study_figure import StudyFigure, percent, study_figure
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.bars import grouped_bars
+from coopetition_interp.reporting.style import (
     TEMPLATE,
     evaluator_styles,
     head_style,
@@ -27,8 +28,6 @@ from coopetition_interp.studies.coopetition_layers import (
 )
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_main, of_seeds
 from coopetition_interp.studies.study import Study
-
-from .claims import by_seed, in_seeds, over, under
 
 RUNS = "main and the mains of other seeds"
 

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
-from coopetition_interp.figures.evaluators import CHANCE
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.evaluators import CHANCE
+from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
     is_fraction,

@@ -7,9 +7,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.skip_trigrams import copying_summary
-from coopetition_interp.figures.evaluators import FIGURE_1B_EVALUATORS, evaluator_curves
+from coopetition_interp.figures.coopetition.claims import EMERGED, by_seed, in_seeds, over, under
+from coopetition_interp.figures.coopetition.runs_compared import at_end, highest
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
-from coopetition_interp.figures.style import TEMPLATE, head_style
+from coopetition_interp.reporting.evaluators import FIGURE_1B_EVALUATORS, evaluator_curves
+from coopetition_interp.reporting.style import TEMPLATE, head_style
 from coopetition_interp.studies.coopetition_heads import (
     COPYING,
     DELTAS,
@@ -22,9 +24,6 @@ from coopetition_interp.studies.coopetition_heads import (
 )
 from coopetition_interp.studies.coopetition_runs import of_main, of_seeds
 from coopetition_interp.studies.study import Study
-
-from .claims import EMERGED, by_seed, in_seeds, over, under
-from .runs_compared import at_end, highest
 
 
 def attention(study: Study) -> StudyFigure:

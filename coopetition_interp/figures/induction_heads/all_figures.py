@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from coopetition_interp.figures.induction_heads import (
+    appendix_circuits,
+    appendix_training,
+    emergence,
+    subcircuits,
+)
+from coopetition_interp.figures.induction_heads.attention import write_attention_patterns
 from coopetition_interp.figures.page import write_page
 from coopetition_interp.figures.study_figure import StudyFigure
 from coopetition_interp.figures.study_script import write_study_figure
 from coopetition_interp.studies.study import Study, StudyError
-
-from . import appendix_circuits, appendix_training, emergence, subcircuits
-from .attention import write_attention_patterns
 
 STUDY_FIGURES: dict[str, Callable[[Study], StudyFigure]] = {
     "ih_fig4_3_emergence": emergence.emergence,

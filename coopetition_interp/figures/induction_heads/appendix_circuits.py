@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coopetition_interp.figures.bars import grouped_bars
+from coopetition_interp.figures.induction_heads.heads import heatmaps, perfected_and_mistakes
 from coopetition_interp.figures.study_figure import (
     Check,
     StudyFigure,
@@ -15,6 +15,7 @@ from coopetition_interp.figures.study_figure import (
     rank_correlation,
     study_figure,
 )
+from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.studies.induction_heads_of import (
     induction_strengths,
     previous_token_heads,
@@ -30,8 +31,6 @@ from coopetition_interp.studies.induction_weights import (
     PERFECTED,
 )
 from coopetition_interp.studies.study import Study, StudyTable
-
-from .heads import heatmaps, perfected_and_mistakes
 
 THESIS_ON_MISTAKES = {0: 24.08, 1: 64.78, 2: 71.67, 4: 32.97, 5: 56.41, 6: 16.61, 7: 46.10}
 THESIS_OVERALL = {0: 40.32, 1: 76.51, 2: 75.12, 4: 42.85, 5: 64.65, 6: 29.16, 7: 58.85}

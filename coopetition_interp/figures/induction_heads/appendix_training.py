@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from coopetition_interp.figures.induction_heads.curves import loss_curves
+from coopetition_interp.figures.induction_heads.heads import seeds_scatter
 from coopetition_interp.figures.study_figure import (
     Check,
     StudyFigure,
@@ -11,7 +13,7 @@ from coopetition_interp.figures.study_figure import (
     study_figure,
     thousands,
 )
-from coopetition_interp.figures.style import CurveStyle, head_style
+from coopetition_interp.reporting.style import CurveStyle, head_style
 from coopetition_interp.studies.induction_curves import (
     GRAFT_SHAPES,
     GRAFTS,
@@ -25,9 +27,6 @@ from coopetition_interp.studies.induction_heads_of import strongest_heads
 from coopetition_interp.studies.induction_weights import SEEDS
 from coopetition_interp.studies.study import Study
 from coopetition_interp.sweeps.induction_heads import GRAFT_SEEDS, MAIN_SEED
-
-from .curves import loss_curves
-from .heads import seeds_scatter
 
 GRAFT_STYLES = {
     "nothing": CurveStyle("nothing fixed", "#000000", "dot"),

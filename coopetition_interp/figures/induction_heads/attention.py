@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from circuitsvis.attention import attention_heads
 
-from coopetition_interp.data.atomic_file import atomic_file
+from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.studies.induction_weights import ATTENTION_PATTERNS
 from coopetition_interp.studies.study import Study
 

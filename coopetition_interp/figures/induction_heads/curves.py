@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
     metric_name,

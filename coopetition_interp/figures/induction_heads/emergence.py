@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from plotly.subplots import make_subplots
 
+from coopetition_interp.figures.induction_heads.curves import LOG_2, add_curves
+from coopetition_interp.figures.induction_heads.heads import accuracy_against_strength
+from coopetition_interp.figures.induction_heads.shapes import MEASURE, shape_told
 from coopetition_interp.figures.study_figure import (
     Check,
     StudyFigure,
@@ -12,7 +15,7 @@ from coopetition_interp.figures.study_figure import (
     study_figure,
     thousands,
 )
-from coopetition_interp.figures.style import (
+from coopetition_interp.reporting.style import (
     PALETTE,
     TEMPLATE,
     CurveStyle,
@@ -31,10 +34,6 @@ from coopetition_interp.studies.induction_curves import (
 from coopetition_interp.studies.induction_heads_of import strongest_heads
 from coopetition_interp.studies.induction_weights import HEAD_ABLATIONS, LAYER_ABLATIONS, STRENGTHS
 from coopetition_interp.studies.study import Study
-
-from .curves import LOG_2, add_curves
-from .heads import accuracy_against_strength
-from .shapes import MEASURE, shape_told
 
 EMERGED = 0.5
 """Induction strength at which a head counts as emerged."""

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from coopetition_interp.figures.style import PALETTE, TEMPLATE, head_style
+from coopetition_interp.reporting.style import PALETTE, TEMPLATE, head_style
 
 SYMBOLS = {"this head": "triangle-up", "all other heads": "circle"}
 PERFECTED_SYMBOLS = {"nothing": "circle", "match": "square", "copy": "diamond"}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from coopetition_interp.figures.induction_heads.curves import loss_curves, loss_panels
+from coopetition_interp.figures.induction_heads.shapes import MEASURE, shape_told
 from coopetition_interp.figures.study_figure import (
     Check,
     StudyFigure,
     study_figure,
     thousands,
 )
-from coopetition_interp.figures.style import CurveStyle
+from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.studies.induction_curves import (
     CLAMP_SHAPES,
     CLAMPS,
@@ -21,9 +23,6 @@ from coopetition_interp.studies.induction_curves import (
 from coopetition_interp.studies.induction_heads_of import strongest_heads
 from coopetition_interp.studies.induction_weights import PROGRESS_MEASURES, PROGRESS_SHAPES
 from coopetition_interp.studies.study import Study
-
-from .curves import loss_curves, loss_panels
-from .shapes import MEASURE, shape_told
 
 STEPS_STYLES = {
     "nothing": CurveStyle("nothing", "#000000"),

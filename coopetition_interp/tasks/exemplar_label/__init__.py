@@ -1,0 +1,1 @@
+"""Sequences of exemplar-label pairs, and the transformer that answers their query."""

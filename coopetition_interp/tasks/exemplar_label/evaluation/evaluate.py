@@ -1,0 +1,63 @@
+"""Running a finished model, clamped or not, on evaluation sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from coopetition_interp.interventions import BoundClamps, Clamp
+from coopetition_interp.tasks.exemplar_label.evaluation.scorer import Metrics, Scorer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
+
+
+def evaluate(
+    model: ExemplarLabelTransformer,
+    evaluation_sequences: Mapping[str, Sequences],
+    clamps: Iterable[Clamp] | BoundClamps = (),
+    chunk: int | None = None,
+    metrics: Metrics = "all",
+) -> pd.DataFrame:
+    """Mean metrics of a model on each evaluator's sequences.
+
+    Args:
+        model: The model; hooks attached to it act.
+        evaluation_sequences: Sequences by evaluator, from `make_evaluation_sequences`.
+        clamps: Clamps to hold while evaluating.
+        chunk: Sequences run at a time; None chooses.
+        metrics: "all" of `METRICS`, or "in_context": those of `IN_CONTEXT_METRICS` alone, many
+            times faster where there are many labels.
+
+    Returns:
+        One row per evaluator: "evaluator", the metrics, "n_sequences".
+
+    Raises:
+        ValueError: If `chunk` or `metrics` is not of the stated kind, or the sequences do not fit
+            the model.
+    """
+    return evaluate_with(Scorer(model, clamps, metrics, chunk=chunk), evaluation_sequences)
+
+
+def evaluate_with(scorer: Scorer, evaluation_sequences: Mapping[str, Sequences]) -> pd.DataFrame:
+    """`evaluate`, with a scorer made once for many evaluations of a model as it changes."""
+    rows: list[dict[str, Any]] = []
+    W_U = scorer.unembedding_by_label()
+    for name, sequences in evaluation_sequences.items():
+        means = summarise(scorer(sequences, W_U))
+        rows.append({"evaluator": name, **means, "n_sequences": len(sequences)})
+    return pd.DataFrame(rows)
+
+
+def score_model(
+    model: ExemplarLabelTransformer,
+    sequences: Sequences,
+    clamps: Iterable[Clamp] | BoundClamps = (),
+    chunk: int | None = None,
+    metrics: Metrics = "all",
+) -> dict[str, Float[Tensor, " n_sequences"]]:
+    """Metrics of each sequence; arguments as of `evaluate`."""
+    return Scorer(model, clamps, metrics, chunk=chunk)(sequences)

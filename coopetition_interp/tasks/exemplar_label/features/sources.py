@@ -1,0 +1,34 @@
+"""Where a run's features come from, as data: what a saved run config holds and reads back."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from coopetition_interp.tasks.exemplar_label.features.embedded_omniglot import EmbeddedOmniglot
+from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank
+from coopetition_interp.tasks.exemplar_label.features.feature_file import FeatureFile
+from coopetition_interp.tasks.exemplar_label.features.gaussian import GaussianFeatures
+from coopetition_interp.tasks.exemplar_label.features.omniglot import OmniglotFeatures
+from coopetition_interp.tasks.exemplar_label.features.one_hot import OneHotFeatures
+
+FeatureSource = Annotated[
+    EmbeddedOmniglot | GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures,
+    Field(discriminator="kind"),
+]
+"""A description of features that is saved as JSON, told apart by `kind`, and loaded as a bank."""
+
+
+def build_bank(source: FeatureSource) -> FeatureBank:
+    """Loads, draws or encodes the bank that a source describes.
+
+    Args:
+        source: One of the kinds of `FeatureSource`.
+
+    Returns:
+        The bank.
+
+    Raises:
+        ValueError: The source's options contradict each other or its data.
+        FileNotFoundError: A file it names is not there.
+    """
+    return source.load()

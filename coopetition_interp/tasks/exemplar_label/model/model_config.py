@@ -1,0 +1,116 @@
+"""The model as saved in a run's config, and how it becomes an `ExemplarLabelTransformer`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from transformer_lens import HookedTransformerConfig
+
+from coopetition_interp.config_class import (
+    Config,
+    ConfigError,
+    Flag,
+    Integer,
+    Number,
+    Seed,
+    config_class,
+)
+from coopetition_interp.tasks.exemplar_label.model.exemplar_label_transformer import (
+    ExemplarLabelTransformer,
+)
+
+MOST_PARAMETERS = 500_000_000
+"""Beyond it, weights, gradients and Adam's moments would take over 8 GB."""
+
+
+@config_class
+class ModelConfig(Config):
+    """Shape of an `ExemplarLabelTransformer`, apart from what the data decides.
+
+    Attributes:
+        n_layers: Transformer blocks.
+        n_heads: Attention heads per block.
+        d_head: Size of a head.
+        d_model: Width of the residual stream.
+        positions: "learned" (added to every token), "sinusoidal" (added, fixed) or "rotary" (on
+            queries and keys of each head).
+        position_base: Time constant of sinusoidal or rotary positions. The coopetition appendix
+            uses 30, the induction-head work 10000 (rotary).
+        mlps: Whether blocks hold an MLP (4x, tanh-GELU) besides attention.
+        layer_norm: Pre-LayerNorm with weights and biases, or none at all.
+        init_seed: Seed of the initial weights.
+
+    Raises:
+        ConfigError: If a value is out of range, or two options contradict each other.
+    """
+
+    n_layers: Annotated[Integer, Field(ge=1, le=100)] = 2
+    n_heads: Annotated[Integer, Field(ge=1, le=1000)] = 8
+    d_head: Annotated[Integer, Field(ge=1, le=10_000)] = 8
+    d_model: Annotated[Integer, Field(ge=1, le=100_000)] = 64
+    positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    position_base: Annotated[Number, Field(gt=1, le=1e9)] = 30.0
+    mlps: Flag = False
+    layer_norm: Flag = True
+    init_seed: Seed = 5
+
+    def __post_init__(self) -> None:
+        if self.positions == "rotary" and self.d_head % 2:
+            raise ValueError(
+                f"rotary positions turn pairs of dimensions: d_head must be even, got {self.d_head}"
+            )
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"sinusoidal positions need an even d_model; got {self.d_model}")
+
+    def hooked_transformer_config(self, n_labels: int, n_pairs: int) -> HookedTransformerConfig:
+        """The TransformerLens config of this model for `n_labels` labels and `n_pairs` pairs."""
+        rotary = self.positions == "rotary"
+        return HookedTransformerConfig(
+            n_layers=self.n_layers,
+            d_model=self.d_model,
+            n_ctx=2 * n_pairs + 1,
+            d_head=self.d_head,
+            n_heads=self.n_heads,
+            d_mlp=4 * self.d_model,
+            act_fn="gelu_new",
+            d_vocab=n_labels,
+            d_vocab_out=n_labels,
+            attn_only=not self.mlps,
+            normalization_type="LN" if self.layer_norm else None,
+            eps=1e-5,
+            positional_embedding_type="rotary" if rotary else "standard",
+            rotary_dim=self.d_head if rotary else None,
+            rotary_base=self.position_base if rotary else 10000,
+            rotary_adjacent_pairs=rotary,
+            init_weights=False,
+            device="cpu",
+            seed=None,
+        )
+
+    def count_parameters(self, d_feature: int, n_labels: int, n_pairs: int) -> int:
+        """How many weights the model has, but for biases and LayerNorms."""
+        attention = 4 * self.n_heads * self.d_head
+        mlp = 8 * self.d_model if self.mlps else 0
+        embedded = d_feature + 2 * n_labels + 2 * n_pairs + 1
+        return self.d_model * (self.n_layers * (attention + mlp) + embedded)
+
+    def build(self, d_feature: int, n_labels: int, n_pairs: int) -> ExemplarLabelTransformer:
+        """A freshly initialised model on the CPU.
+
+        Raises:
+            ConfigError: If it would have more than `MOST_PARAMETERS`.
+        """
+        n_parameters = self.count_parameters(d_feature, n_labels, n_pairs)
+        if n_parameters > MOST_PARAMETERS:
+            raise ConfigError(
+                f"a model for {n_labels:,} labels and {d_feature:,} features would have "
+                f"{n_parameters:,} parameters, more than the {MOST_PARAMETERS:,} allowed: lower "
+                "model.d_model, n_heads, d_head or n_layers, or the number of classes"
+            )
+        return ExemplarLabelTransformer(
+            self.hooked_transformer_config(n_labels, n_pairs),
+            d_feature=d_feature,
+            sinusoidal_base=self.position_base if self.positions == "sinusoidal" else None,
+            init_seed=self.init_seed,
+        )
