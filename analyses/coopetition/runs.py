@@ -112,6 +112,8 @@ class Scale:
 
 M = 1_000_000
 
+PUBLISHED_SCALE = "paper"
+
 SCALES: dict[str, Scale] = {
     # To try the machinery in a few thousand sequences; nothing is claimed of it.
     "tiny": Scale(

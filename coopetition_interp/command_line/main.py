@@ -13,7 +13,7 @@ from contextlib import suppress
 from coopetition_interp.command_line.arguments import OneLineParser, check_words, whole_number
 from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
-from coopetition_interp.command_line.studies import add_figures, add_sweep
+from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import exit_code, interruptible
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_features(commands)
     add_sweep(commands)
     add_figures(commands)
+    add_pack(commands)
     add_thin(commands)
     add_presets(commands)
     add_bench(commands)
