@@ -75,8 +75,7 @@ class Chapter:
         unknown = {chapter.headline_figure, *chapter.key_figures} - {"", *names}
         if unknown:
             raise FigureFileError(
-                f"{folder / 'chapter.py'} names {', '.join(sorted(unknown))}, which the folder does "
-                "not hold"
+                f"{folder / 'chapter.py'} names {', '.join(sorted(unknown))}: no such figure is there"
             )
         return chapter
 
@@ -142,7 +141,7 @@ def packed_sources(name: str, checkpoints: Path) -> tuple[list[Source], list[str
 
     Args:
         name: The chapter's.
-        checkpoints: Where each chapter's lie in a directory of its name, with dashes or underscores.
+        checkpoints: Each chapter's lie in a directory of its name, with dashes or underscores.
 
     Returns:
         The sources, and what is to be told of those that cannot be read.

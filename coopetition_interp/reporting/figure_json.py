@@ -13,7 +13,7 @@ MOST_POINTS = 400
 """Points of a line of which no more than so many, evenly spread, are kept."""
 
 DEFAULT_HEIGHT = 460
-_ABOVE_BELOW = 110  # pixels of margins
+_ABOVE_BELOW = 124  # pixels of margins
 _PER_COLUMN, _BESIDE, _PER_LETTER = 250, 90, 7
 
 
@@ -25,7 +25,7 @@ def page_figure(figure: go.Figure) -> go.Figure:
     fluid = go.Figure(figure)
     height = int(fluid.layout.height or DEFAULT_HEIGHT)
     fluid.update_layout(
-        template=TEMPLATE, width=None, autosize=True, title=None, height=height, margin_t=40
+        template=TEMPLATE, width=None, autosize=True, title=None, height=height, margin_t=64
     )
     if fluid.layout.legend.y is None:
         below = -64 / max(height - _ABOVE_BELOW, 100)
@@ -59,16 +59,17 @@ def figure_json(figure: go.Figure) -> str:
 
 def _thin(trace: go.Scatter) -> None:
     """Keeps `MOST_POINTS` of a line's points, evenly spread, the last among them."""
-    columns = {name: trace[name] for name in ("x", "y", "text", "customdata")}
-    lengths = {
-        len(each) for each in columns.values() if isinstance(each, tuple | list | np.ndarray)
+    listed = {
+        name: trace[name]
+        for name in ("x", "y", "text", "customdata")
+        if isinstance(trace[name], tuple | list | np.ndarray)
     }
+    lengths = {len(values) for values in listed.values()}
     if len(lengths) != 1 or max(lengths) <= MOST_POINTS:
         return
     kept = np.linspace(0, max(lengths) - 1, MOST_POINTS).round().astype(int)
-    for name, values in columns.items():
-        if isinstance(values, tuple | list | np.ndarray):
-            trace[name] = np.asarray(values)[kept]
+    for name, values in listed.items():
+        trace[name] = np.asarray(values)[kept]
 
 
 def _in_single_precision(value: Any) -> Any:
