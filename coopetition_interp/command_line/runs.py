@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coopetition_interp.command_line.arguments import (
     MOST_SEQUENCES,
@@ -15,6 +16,9 @@ from coopetition_interp.command_line.arguments import (
     whole_number,
 )
 from coopetition_interp.command_line.subcommand import subcommand
+
+if TYPE_CHECKING:
+    from coopetition_interp.training import Run
 
 OVERRIDES_HELP = """\
 Any field of the preset can be changed: field=value, nested fields with dots, values as JSON or
@@ -79,7 +83,7 @@ def _train(options: argparse.Namespace) -> None:
             progress=not options.quiet,
             wandb_project=options.wandb,
         )
-        print(f"finished: {run.path}")
+        _tell_finished(run)
         return
     if options.until is not None:
         raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
@@ -93,7 +97,18 @@ def _train(options: argparse.Namespace) -> None:
     # Downloads are allowed: the config is the user's own words, no file's.
     with nothing_left_if_refused(options.out), allow_downloads():
         run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
+    _tell_finished(run)
+
+
+def _tell_finished(run: Run) -> None:
+    """The scores at the end, where they are, and what to do next."""
+    metrics = run.metrics
+    if not metrics.empty:
+        last = metrics[metrics["sequences_seen"] == metrics["sequences_seen"].max()]
+        shown = last.dropna(axis="columns", how="all").drop(columns="n_sequences", errors="ignore")
+        print(shown.to_string(index=False, float_format="%.3f", na_rep=""))
     print(f"finished: {run.path}")
+    print(f"next: `coopetition-interp evaluate {run.path} --at all` scores every checkpoint")
 
 
 # evaluate -----------------------------------------------------------------------------------

@@ -74,9 +74,8 @@ class Chapter:
         )
         unknown = {chapter.headline_figure, *chapter.key_figures} - {"", *names}
         if unknown:
-            raise FigureFileError(
-                f"{folder / 'chapter.py'} names {', '.join(sorted(unknown))}: no such figure is there"
-            )
+            names = ", ".join(sorted(unknown))
+            raise FigureFileError(f"{folder / 'chapter.py'} names {names}: no such figure is there")
         return chapter
 
     @property

@@ -147,7 +147,7 @@ def weight_swaps(study: Study) -> StudyFigure:
         "a) induction strength on Flip",
         "b) layer 1 and unembedding fixed to the end",
         *(
-            f"c) embedding and layer 0 fixed to {moment} ({sequence_count(float(fixed_at[moment]))})"
+            f"c) embedding and layer 0 fixed to {moment} ({sequence_count(fixed_at[moment])})"
             for moment in moments
         ),
     ]
