@@ -7,12 +7,15 @@ Such a file has, top to bottom:
 - `draw(tables)`: the plotly figure;
 - `PUBLISHED`: the published numbers, in words, by the statement of the rule they stand beside;
 - `rules(tables)`: the rules that decide the claim, fixed before the runs were looked at;
+- optionally `beside(tables)`: numbers that stand beside them and decide nothing;
 - optionally `WHY`: the best explanation where ours differs, with what was measured.
 
 and ends with
 
     if __name__ == "__main__":
         draw_figure_file(__file__)
+
+In a folder without `runs.py` nothing is trained: `table` gets no study (None), and computes.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.reporting.study import Study, StudyError, write_table
-from coopetition_interp.reporting.verdicts import Rule, Verdict, verdict_of
+from coopetition_interp.reporting.verdicts import Beside, Rule, Verdict, verdict_of
 from coopetition_interp.reporting.write import write_figure
 
 Tables = Mapping[str, pd.DataFrame]
@@ -53,7 +56,8 @@ class DrawnFigure:
         figure: The picture.
         tables: What it is drawn from, by name; "" for the only one.
         rules: What decides, with what was found.
-        published: Published numbers in words, by a rule's statement.
+        beside: Numbers that decide nothing.
+        published: Published numbers in words, by a rule's or such a number's statement.
         verdict: On the claim.
         why: Where ours differs, the best explanation; empty if there is none.
     """
@@ -66,16 +70,18 @@ class DrawnFigure:
     rules: Sequence[Rule]
     published: Mapping[str, str]
     verdict: Verdict
+    beside: Sequence[Beside] = ()
     why: str = ""
 
     @property
     def numbers(self) -> pd.DataFrame:
-        """A row per rule: the rule, the published value, ours, and the verdict on it."""
+        """A row per rule, and per number beside them: in words, the published value, ours."""
+        rows = [*self.rules, *self.beside]
         return pd.DataFrame(
             {
-                "rule": [rule.rule for rule in self.rules],
-                "published": [self.published.get(rule.statement, "") for rule in self.rules],
-                "ours": [rule.found for rule in self.rules],
+                "rule": [row.rule for row in rows],
+                "published": [self.published.get(row.statement, "") for row in rows],
+                "ours": [row.found for row in rows],
             }
         )
 
@@ -122,8 +128,8 @@ class FigureFile:
             )
         return cls(path, module)
 
-    def draw(self, study: Study) -> DrawnFigure:
-        """The figure from a study.
+    def draw(self, study: Study | None = None) -> DrawnFigure:
+        """The figure from a study; None where nothing is trained.
 
         Raises:
             StudyError: The study lacks what it needs.
@@ -132,8 +138,9 @@ class FigureFile:
         made = self.module.table(study)
         tables = {"": made} if isinstance(made, pd.DataFrame) else dict(made)
         rules = list(self.module.rules(tables))
+        beside = list(self.module.beside(tables)) if hasattr(self.module, "beside") else []
         published: Mapping[str, str] = self.module.PUBLISHED
-        unknown = published.keys() - {rule.statement for rule in rules}
+        unknown = published.keys() - {row.statement for row in [*rules, *beside]}
         if unknown:
             raise FigureFileError(
                 f"{self.path}: PUBLISHED has {', '.join(sorted(unknown))}, which no rule states"
@@ -147,7 +154,8 @@ class FigureFile:
             tables=tables,
             rules=rules,
             published=published,
-            verdict=verdict_of(rules, single_run=study.at_published_scale),
+            verdict=verdict_of(rules, single_run=study is None or study.at_published_scale),
+            beside=beside,
             why=" ".join(getattr(self.module, "WHY", "").split()),
         )
 
@@ -199,20 +207,27 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
         arguments: Words after the script's name; by default those it was called with.
     """
     loaded = FigureFile.load(file)
+    runs = loaded.path.parent / "runs.py"
+    trained = runs.is_file()
     parser = argparse.ArgumentParser(description=loaded.module.__doc__)
+    if trained:
+        parser.add_argument(
+            "--run", type=Path, required=True, metavar="DIR", help="a sweep, or a packed copy"
+        )
+        parser.add_argument("--preset", help="that of the sweep, if it is not the plan's default")
     parser.add_argument(
-        "--run",
+        "--out",
         type=Path,
-        required=True,
+        required=not trained,
         metavar="DIR",
-        help="a sweep, or a packed copy",
+        help="folder for the figure and its tables" + (" (DIR/figures)" if trained else ""),
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: DIR/figures")
-    parser.add_argument("--preset", help="that of the sweep, if it is not the plan's default")
     options = parser.parse_args(arguments)
+    study = None
     try:
-        plan = load_plan(loaded.path.parent / "runs.py")
-        study = Study(options.run, plan(options.preset) if options.preset else plan())
+        if trained:
+            plan = load_plan(runs)
+            study = Study(options.run, plan(options.preset) if options.preset else plan())
         drawn = loaded.draw(study)
     except (StudyError, ValueError) as error:
         parser.error(str(error))
