@@ -9,9 +9,9 @@ Coopetition paper, Section 6 and Figure 5: while mechanism 1 (ICL) forms, the lo
    divot.
 3. The deepest transient excursion is the divot if it stands clear of the noise.
 
-Smoothing is a centred running median over ``window`` points (the window shrinks at both ends). A
-running median ignores single outliers and leaves every monotone curve monotone, so smoothing can
-never make a divot, though it flattens one that lasts less than half a window.
+Smoothing is a running median over ``window`` points (see `curves.smooth`). It ignores single
+outliers and leaves every monotone curve as it is, so smoothing can never make a divot, though it
+flattens one that lasts less than half a window.
 
 The noise of a point is how far it lies from the line through its two neighbours: 1.4826 times the
 median distance, rescaled as for independent Gaussian noise, among some 40 points around the divot's
@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float64, Int64
 
+from coopetition_interp.analysis.curves import smooth
 from coopetition_interp.analysis.rises import Rise
 
 NOISE_MULTIPLE = 8.0
@@ -56,12 +56,6 @@ class Divot:
     loss_before: float
     loss_at_peak: float
     least_depth: float
-
-
-def smooth(loss: Float64[np.ndarray, " points"], window: int) -> Float64[np.ndarray, " points"]:
-    """Centred running median over ``window`` points, the window cut off at both ends."""
-    rolled = pd.Series(loss).rolling(window, center=True, min_periods=1).median()
-    return rolled.to_numpy(dtype=np.float64)
 
 
 def find_divot(
@@ -92,8 +86,6 @@ def find_divot(
     x, loss = _checked_curve(x, loss)
     if window is None:
         window = max(5, 2 * (len(x) // 100) + 1)
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, got {window}")
     curve = smooth(loss, window)
     distances = _distances_from_neighbours(x, loss)
     median_error = math.sqrt(math.pi / (2 * window))

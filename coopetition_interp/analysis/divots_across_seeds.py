@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest, spearmanr
 
 from coopetition_interp.analysis.divot import Divot, divot_coincides_with
 from coopetition_interp.analysis.rises import Rise
@@ -91,44 +92,22 @@ def coincidence_across_seeds(table: pd.DataFrame) -> Coincidence:
     coinciding = int(both["coincides"].sum())
     climb, rise = both[["start", "peak"]].to_numpy(), both[["rise_start", "rise_end"]].to_numpy()
     meets = (climb[:, None, 0] <= rise[None, :, 1]) & (rise[None, :, 0] <= climb[:, None, 1])
+    interval = (float("nan"), float("nan"))
+    if len(both):
+        wilson = binomtest(coinciding, len(both)).proportion_ci(method="wilson")
+        interval = float(wilson.low), float(wilson.high)
     others = meets[~np.eye(len(both), dtype=bool)]
-    # Pearson's correlation of ranks is Spearman's, and needs no scipy.
-    ranks = both[["peak", "rise_middle"]].rank()
     return Coincidence(
         seeds=len(table),
         with_rise=int(table["rise_middle"].notna().sum()),
         with_both=len(both),
         coinciding=coinciding,
-        interval=wilson_interval(coinciding, len(both)),
+        interval=interval,
         with_other_seeds=float(others.mean()) if len(others) else float("nan"),
         median_lag=float(both["lag"].median()),
         rank_correlation=(
-            float(ranks["peak"].corr(ranks["rise_middle"])) if len(both) > 2 else float("nan")
+            float(spearmanr(both["peak"], both["rise_middle"]).statistic)
+            if len(both) > 2
+            else float("nan")
         ),
     )
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a proportion, good down to a handful of trials.
-
-    Args:
-        successes: How often it happened.
-        trials: How often it could have.
-        z: Normal quantile; 1.96 for 95 %.
-
-    Returns:
-        Lower and upper end; NaN for no trials.
-
-    Raises:
-        ValueError: Not 0 <= successes <= trials.
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"need 0 <= successes <= trials, got {successes} of {trials}")
-    if trials == 0:
-        return float("nan"), float("nan")
-    proportion, share = successes / trials, z * z / trials
-    centre = (proportion + share / 2) / (1 + share)
-    half_width = (
-        z * np.sqrt(proportion * (1 - proportion) / trials + share / (4 * trials)) / (1 + share)
-    )
-    return max(0.0, float(centre - half_width)), min(1.0, float(centre + half_width))

@@ -1,10 +1,9 @@
-"""One evaluator's curve out of a run's table of metrics, and where a curve crosses a level."""
+"""One evaluator's curve out of a run's table of metrics."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
 
 OWN_SCORES = {"iwl": "accuracy"}
 """Evaluators whose right label is not in context, so that in-context accuracy says nothing."""
@@ -97,31 +96,3 @@ def rows_of_evaluator(metrics: pd.DataFrame, evaluator: str) -> pd.DataFrame:
             "the metrics of one run"
         )
     return rows
-
-
-def first_crossing(
-    x: Float64[np.ndarray, " points"],
-    curve: Float64[np.ndarray, " points"],
-    level: float,
-    *,
-    falling: bool = False,
-) -> float | None:
-    """First place where a curve goes from one side of a level to the other.
-
-    Args:
-        x: Increasing places.
-        curve: Finite values there.
-        level: What is crossed.
-        falling: Look for the way down, from above or on the level to below it; otherwise for the
-            way up, from below or on it to above it.
-
-    Returns:
-        The place, interpolated linearly between two points, or ``None``.
-    """
-    height = level - curve if falling else curve - level
-    steps = np.flatnonzero((height[:-1] <= 0) & (height[1:] > 0))
-    if len(steps) == 0:
-        return None
-    before = int(steps[0])
-    fraction = -height[before] / (height[before + 1] - height[before])
-    return float(x[before] + fraction * (x[before + 1] - x[before]))

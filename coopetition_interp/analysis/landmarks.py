@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from coopetition_interp.analysis.curves import first_crossing, smooth
 from coopetition_interp.analysis.evaluator_curve import (
     evaluator_curve,
-    first_crossing,
     rows_of_evaluator,
     score_of,
 )
@@ -103,8 +103,6 @@ def landmarks(
         ValueError: The table is empty, lacks an evaluator or a column, a metric is NaN
             throughout, or the window is even or not positive.
     """
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, got {window}")
     curves = {
         name: _SmoothCurve.of(metrics, name, metric, chance, window) for name in (train, icl, flip)
     }
@@ -178,7 +176,7 @@ class _SmoothCurve:
             margin = max(margin, STANDARD_ERRORS * math.sqrt(chance * (1 - chance) / fewest))
         return cls(
             x=curve["sequences_seen"].to_numpy(),
-            values=_running_median(curve["value"].to_numpy(), window),
+            values=smooth(curve["value"].to_numpy(), window),
             chance=chance,
             margin=margin,
         )
@@ -201,18 +199,6 @@ class _SmoothCurve:
     def falls_below_chance(self, after: Peak) -> float | None:
         later = self.x >= after.sequences_seen
         return first_crossing(self.x[later], self.values[later], self.chance, falling=True)
-
-
-def _running_median(
-    values: Float64[np.ndarray, " points"], window: int
-) -> Float64[np.ndarray, " points"]:
-    """Median of an odd number of points about each; so a first steep step is not averaged away."""
-    last = len(values) - 1
-    reach = [min(place, last - place, window // 2) for place in range(len(values))]
-    return np.array(
-        [np.median(values[p - half : p + half + 1]) for p, half in enumerate(reach)],
-        dtype=np.float64,
-    )
 
 
 def _final(metrics: pd.DataFrame, evaluator: str, metric: str) -> float:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64
 
+from coopetition_interp.analysis.curves import first_crossing, first_to_stay
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
 
 RISEN = 0.65
@@ -57,7 +57,7 @@ def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> M
         ValueError: The table is empty, or lacks an evaluator or its in-context accuracy.
     """
     of_icl, of_flip = evaluator_curve(metrics, icl), evaluator_curve(metrics, flip)
-    risen = first_to_stay(of_icl["value"].to_numpy() >= RISEN)
+    risen = first_to_stay(of_icl["value"].to_numpy() >= RISEN, EVALUATIONS_TO_STAY)
     if risen is None:
         return Moments()
     rise = float(of_icl["sequences_seen"].iloc[risen])
@@ -66,17 +66,11 @@ def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> M
         return Moments(rise)
     places, values = later["sequences_seen"].to_numpy(), later["value"].to_numpy()
     top = int(values.argmax())
-    crossing = _falls_through_chance(places[top:], values[top:])
+    crossing = first_crossing(
+        places[top:], values[top:], CHANCE, falling=True, stays=EVALUATIONS_TO_STAY
+    )
     end = None if crossing is None else END_IN_CROSSINGS * crossing
     return Moments(rise, float(places[top]), crossing, end)
-
-
-def first_to_stay(holds: Bool[np.ndarray, " n"], n: int = EVALUATIONS_TO_STAY) -> int | None:
-    """Index of the first of `n` evaluations in a row at which something holds."""
-    for start in range(len(holds) - n + 1):
-        if holds[start : start + n].all():
-            return start
-    return None
 
 
 def value_at(
@@ -108,17 +102,6 @@ def value_at(
     return float(curve["value"].iloc[int(np.abs(places - moment).argmin())])
 
 
-def _falls_through_chance(
-    places: Float64[np.ndarray, " n"], values: Float64[np.ndarray, " n"]
-) -> float | None:
-    """Where a curve that begins above chance first falls below it and stays."""
-    below = first_to_stay(values < CHANCE)
-    if not below:  # it never does, or was never above
-        return None
-    fraction = (values[below - 1] - CHANCE) / (values[below - 1] - values[below])
-    return float(places[below - 1] + fraction * (places[below] - places[below - 1]))
-
-
 def first_reaching(metrics: pd.DataFrame, evaluator: str, level: float) -> float | None:
     """Sequences seen when an evaluator's in-context accuracy reaches a level and stays there.
 
@@ -128,5 +111,5 @@ def first_reaching(metrics: pd.DataFrame, evaluator: str, level: float) -> float
         ValueError: As `evaluator_curve`.
     """
     curve = evaluator_curve(metrics, evaluator)
-    place = first_to_stay(curve["value"].to_numpy() >= level)
+    place = first_to_stay(curve["value"].to_numpy() >= level, EVALUATIONS_TO_STAY)
     return None if place is None else float(curve["sequences_seen"].iloc[place])

@@ -35,6 +35,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+from coopetition_interp.analysis import curves as of_curves
 from coopetition_interp.analysis.rises import find_rise
 
 LEAST_SHARE = 0.1
@@ -103,9 +104,7 @@ def loss_shape(
         raise ValueError("x must increase from point to point")
     if not np.isfinite(loss).all():
         raise ValueError("the loss must be finite: drop the points that are NaN or infinite")
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, got {window}")
-    smooth = _running_mean(loss, window)
+    smooth = of_curves.smooth(loss, window, by="mean")
     fall = float(smooth[0] - smooth.min())
     if fall <= max(least_fall, 0.0):
         return LossShape("no fall", float("nan"))
@@ -164,15 +163,6 @@ def loss_shapes(
         ends = {"first_loss": float(losses[0]), "last_loss": float(losses[-1])}
         rows.append({"curve": name, **asdict(shape), "duration": shape.duration, **ends})
     return pd.DataFrame(rows)
-
-
-def _running_mean(
-    values: Float64[np.ndarray, " points"], window: int
-) -> Float64[np.ndarray, " points"]:
-    """Mean of an odd number of points about each, fewer towards the ends."""
-    last = len(values) - 1
-    reach = [min(place, last - place, window // 2) for place in range(len(values))]
-    return np.array([values[p - half : p + half + 1].mean() for p, half in enumerate(reach)])
 
 
 def _lower_convex_hull(

@@ -8,6 +8,7 @@ Such a file has, top to bottom:
 - `draw(tables)`: the plotly figure;
 - `PUBLISHED`: the published numbers, in words, by the statement of the rule they stand beside;
 - `rules(tables)`: the rules that decide the claim, fixed before the runs were looked at;
+- optionally `beside(tables)`: numbers that stand beside them and decide nothing;
 - optionally `WHY`: the best explanation where ours differs, with what was measured.
 
 and ends with
@@ -31,7 +32,7 @@ import plotly.graph_objects as go
 from coopetition_interp.reporting.load_study import load_study
 from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study, write_table
-from coopetition_interp.reporting.verdicts import Rule, Verdict, verdict_of
+from coopetition_interp.reporting.verdicts import Beside, Rule, Verdict, verdict_of
 from coopetition_interp.reporting.write import write_figure
 from coopetition_interp.sweeps.plan_file import load_module
 
@@ -55,7 +56,8 @@ class DrawnFigure:
         figure: The picture.
         tables: What it is drawn from, by name; "" for the only one.
         rules: What decides, with what was found.
-        published: Published numbers in words, by a rule's statement.
+        beside: Numbers that decide nothing.
+        published: Published numbers in words, by a rule's or such a number's statement.
         single_run: Whether a single run, at the published scale, decides alone.
         why: Where ours differs, the best explanation; empty if there is none.
     """
@@ -67,6 +69,7 @@ class DrawnFigure:
     tables: Tables
     rules: Sequence[Rule]
     published: Mapping[str, str]
+    beside: Sequence[Beside] = ()
     single_run: bool = False
     why: str = ""
 
@@ -83,7 +86,7 @@ class DrawnFigure:
     @property
     def finding(self) -> str:
         """What was found, in a sentence or two: how many rules say what, and the deciding one."""
-        counts = Counter(self.numbers["verdict"])
+        counts = Counter(rule.verdict(self.single_run) for rule in self.rules)
         told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         rules = "One check" if len(self.rules) == 1 else f"{len(self.rules)} checks"
         rule = self.deciding_rule
@@ -94,13 +97,15 @@ class DrawnFigure:
 
     @property
     def numbers(self) -> pd.DataFrame:
-        """A row per rule: the rule, the published value, ours, and the verdict on it."""
+        """A row per rule, then per number beside them: in words, published, ours, verdict."""
+        rows = [*self.rules, *self.beside]
+        verdicts = [rule.verdict(self.single_run) for rule in self.rules]
         return pd.DataFrame(
             {
-                "rule": [rule.rule for rule in self.rules],
-                "published": [self.published.get(rule.statement, "") for rule in self.rules],
-                "ours": [rule.found for rule in self.rules],
-                "verdict": [rule.verdict(self.single_run) for rule in self.rules],
+                "rule": [row.rule for row in rows],
+                "published": [self.published.get(row.statement, "") for row in rows],
+                "ours": [row.found for row in rows],
+                "verdict": [*verdicts, *("" for _ in self.beside)],
             }
         )
 
@@ -147,7 +152,7 @@ class FigureFile:
             )
         return cls(path, module)
 
-    def draw(self, study: Study | None) -> DrawnFigure:
+    def draw(self, study: Study | None = None) -> DrawnFigure:
         """The figure from a study, or from nothing where the folder has no `runs.py`.
 
         Raises:
@@ -159,8 +164,9 @@ class FigureFile:
         rules = list(self.module.rules(tables))
         if not rules:
             raise FigureFileError(f"{self.path}: rules() gives none, so nothing is decided")
+        beside = list(self.module.beside(tables)) if hasattr(self.module, "beside") else []
         published: Mapping[str, str] = self.module.PUBLISHED
-        unknown = published.keys() - {rule.statement for rule in rules}
+        unknown = published.keys() - {row.statement for row in [*rules, *beside]}
         if unknown:
             raise FigureFileError(
                 f"{self.path}: PUBLISHED has {', '.join(sorted(unknown))}, which no rule states"
@@ -174,7 +180,8 @@ class FigureFile:
             tables=tables,
             rules=rules,
             published=published,
-            single_run=study is not None and study.at_published_scale,
+            beside=beside,
+            single_run=study is None or study.at_published_scale,
             why=" ".join(getattr(self.module, "WHY", "").split()),
         )
 

@@ -60,8 +60,8 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["kind"] = lambda verdict: verdict.split()[0]
-    environment.filters["mark"] = lambda verdict: MARKS.get(verdict.split()[0], "–")
+    environment.filters["kind"] = lambda verdict: verdict.partition(" ")[0]
+    environment.filters["mark"] = lambda verdict: MARKS.get(verdict.partition(" ")[0], "–")
     page = environment.get_template("page.html").render(
         title=title,
         chapters=chapters,

@@ -148,8 +148,9 @@ def curve_panels(
     group: str,
     title: str,
     within: str | None = None,
+    columns: int | None = None,
 ) -> go.Figure:
-    """Some curves against sequences seen, panels side by side.
+    """Some curves against sequences seen, in panels.
 
     Args:
         table: As `add_seed_curves` takes it.
@@ -158,19 +159,27 @@ def curve_panels(
         group: See `add_seed_curves`.
         title: Of the figure.
         within: A column whose value tells the panel, by its title; None where the groups do.
+        columns: Panels in a row; None for all.
     """
+    columns = columns or len(panels)
+    n_rows = math.ceil(len(panels) / columns)
     figure = make_subplots(
-        rows=1, cols=len(panels), subplot_titles=list(panels), horizontal_spacing=0.07
+        rows=n_rows,
+        cols=columns,
+        subplot_titles=list(panels) if len(panels) > 1 else None,
+        horizontal_spacing=0.07,
+        vertical_spacing=0.25 / n_rows,
     )
     shown: set[str] = set()
-    for col, (name, styles) in enumerate(panels.items(), start=1):
+    for place, (name, styles) in enumerate(panels.items()):
         rows = table if within is None else table[table[within] == name]
         names = {style.name for style in styles.values()}
-        add_seed_curves(figure, rows, y, group, styles, 1, col, not names <= shown)
+        row, col = place // columns + 1, place % columns + 1
+        add_seed_curves(figure, rows, y, group, styles, row, col, not names <= shown)
         shown |= names
     figure.update_xaxes(**sequences_seen_axis())
-    figure.update_yaxes(title_text=metric_name(y), row=1, col=1)
-    figure.update_layout(template=TEMPLATE, title=title, height=460)
+    figure.update_yaxes(title_text=metric_name(y), col=1)
+    figure.update_layout(template=TEMPLATE, title=title, height=160 + 300 * n_rows)
     return figure
 
 

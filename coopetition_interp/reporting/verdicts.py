@@ -8,8 +8,9 @@ A number is computed for each seed. Its 95 % t interval of the mean decides:
 - agrees, or disagrees (one run): a single run at the published scale, by its number alone.
 - not testable here: what the claim needs cannot be run.
 
-A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed. A
-claim of several parts is reproduced if all are, contradicted if any is, else undecided.
+A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed; one
+of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A claim of
+several parts is reproduced if all are, contradicted if any is, else undecided.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from scipy.stats import binomtest
 
 from coopetition_interp.analysis.seed_intervals import SeedInterval, seed_interval
 
@@ -96,22 +99,34 @@ class NumberRule:
 
 @dataclass(frozen=True)
 class YesNoRule:
-    """Something that a claim needs in every seed.
+    """Something that a claim needs in every seed, or in most.
 
     Attributes:
         statement: What has to hold.
         holds: Whether it does, by seed.
         published: The published finding, in words; empty if there is none.
+        of: In how many seeds the claim needs it.
     """
 
     statement: str
     holds: Mapping[int, bool]
     published: str = ""
+    of: Literal["every seed", "most seeds"] = "every seed"
 
     @property
     def rule(self) -> str:
         """The rule in words."""
-        return self.statement
+        return f"{self.statement}, in {self.of}" if self.of == "most seeds" else self.statement
+
+    @property
+    def share(self) -> tuple[float, float]:
+        """95 % Wilson interval of the share of seeds in which it holds; 0 to 1 without seeds."""
+        if not self.holds:
+            return 0.0, 1.0
+        interval = binomtest(sum(self.holds.values()), len(self.holds)).proportion_ci(
+            method="wilson"
+        )
+        return float(interval.low), float(interval.high)
 
     def verdict(self, single_run: bool = False) -> Verdict:
         """See the module; arguments as of `NumberRule.verdict`."""
@@ -119,6 +134,9 @@ class YesNoRule:
             return "agrees (one run)" if all(self.holds.values()) else "disagrees (one run)"
         if len(self.holds) < LEAST_SEEDS:
             return "undecided"
+        if self.of == "most seeds":
+            low, high = self.share
+            return "reproduced" if low > 0.5 else "contradicted" if high < 0.5 else "undecided"
         if all(self.holds.values()):
             return "reproduced"
         return "undecided" if any(self.holds.values()) else "contradicted"
@@ -127,10 +145,31 @@ class YesNoRule:
     def found(self) -> str:
         """What was found, in words."""
         holding = [seed for seed, holds in self.holds.items() if holds]
-        return f"in {len(holding)} of {len(self.holds)} seeds"
+        told = f"in {len(holding)} of {len(self.holds)} seeds"
+        if self.of == "every seed":
+            return told
+        return "{} (95% interval of the share {:.2f} to {:.2f})".format(told, *self.share)
 
 
 Rule = NumberRule | YesNoRule
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A number that stands beside a claim's rules and decides nothing.
+
+    Attributes:
+        statement: What the number is.
+        found: Ours, in words.
+    """
+
+    statement: str
+    found: str
+
+    @property
+    def rule(self) -> str:
+        """What stands in a rule's place."""
+        return f"{self.statement} (no verdict)"
 
 
 def verdict_of(rules: Sequence[Rule], single_run: bool = False) -> Verdict:

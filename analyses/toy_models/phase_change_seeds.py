@@ -1,6 +1,9 @@
-"""The phase-change toy model over many seeds: the shape of its loss and of its progress measures.
+"""What Figures 4.6a and 4.7 share: the phase-change model over seeds, shapes of its curves.
 
-Thesis, Sections 4.4.2 and 4.4.3, Figures 4.6a and 4.7. Shapes are those of `phase_change`.
+A phase change is a convexity gap of 0.15 or more (see `analysis.phase_change`). A smaller one is a
+plateau shorter than about a quarter of the fall. A seed has left the plateau when its loss is under
+half of what it is with all vectors zero. The draws are not the thesis's, so the seed drawn is not
+its seed.
 """
 
 from __future__ import annotations
@@ -23,6 +26,17 @@ from coopetition_interp.toy_models import (
     simulate_phase_change,
     squared_cosine,
 )
+
+SEEDS = 36
+"""Seeds over which claims are counted; the thesis shows one."""
+
+DRAWN = 1
+"""The seed that is drawn."""
+
+COLOURS = {"nothing": "black", "c": "#1f77b4", "b and c": "#9467bd"}
+
+STEADY = 0.99
+"""A fall is exponential if its slowest rate is at least this share of its fastest."""
 
 NEGLIGIBLE_LOSS = 1e-6
 """Share of a loss's first value below which its rate of fall is not looked at."""
@@ -146,3 +160,29 @@ def progress_measure_shapes(seeds: Sequence[int], steps: int = 1000) -> pd.DataF
         part.insert(0, "measure", name)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def phase_changes(shapes: pd.DataFrame) -> dict[int, bool]:
+    """Whether each seed's curve has a phase change."""
+    return holding(shapes, shapes["kind"] == "phase change")
+
+
+def exponentials(shapes: pd.DataFrame) -> dict[int, bool]:
+    """Whether each seed's loss falls exponentially: at a constant rate, without a phase change."""
+    steady = shapes["rate_ratio"] >= STEADY
+    return holding(shapes, (shapes["kind"] == "exponential") & steady)
+
+
+def holding(shapes: pd.DataFrame, holds: pd.Series) -> dict[int, bool]:
+    """Whether something holds, by the rows' seeds."""
+    return {int(seed): bool(held) for seed, held in zip(shapes["seed"], holds, strict=True)}
+
+
+def left_plateau(shapes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of seeds that have left the plateau."""
+    return shapes[shapes["leaves_plateau_at"].notna()]
+
+
+def step_told(step: float) -> str:
+    """A step in words; "not reached" for NaN."""
+    return "not reached" if np.isnan(step) else f"{step:.0f}"

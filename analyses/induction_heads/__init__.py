@@ -1,0 +1,1 @@
+"""The induction-head study: its runs, and a file for each figure and table."""

@@ -1,0 +1,150 @@
+"""What the figures share about curves of the training loss: their shape in numbers and in words.
+
+Every curve is of the evaluator "train": fixed sequences made as in training, so neighbouring points
+differ by learning alone and not by what was sampled.
+
+A phase change is a convexity gap of 0.15 or more: how far a curve stands above its lower convex
+hull, as a share of what is left to fall; an exponential has none. It is taken of the probability,
+of the two labels in context, that is not given to the right one. The loss also falls exponentially
+from over 2 to log 2 as the network learns which labels are in context, which hides a circuit that
+starts to form meanwhile. The gap of the loss is given besides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, SupportsFloat
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from coopetition_interp.analysis.curves import first_crossing
+from coopetition_interp.analysis.phase_change import loss_shape
+from coopetition_interp.reporting.seed_curves import curve_panels
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import CurveStyle
+
+LOG_2 = math.log(2)
+"""The plateau: the loss of guessing between the two labels in context."""
+
+LEARNED_BELOW = 0.4 * LOG_2
+"""The thesis calls a task learned when the loss gets there (Figure C.6): the learning time."""
+
+CURVE_COLUMNS = ["sequences_seen", "loss", "accuracy", "p_right_in_context", "training_loss"]
+"""What is drawn from a run's evaluations; `training_loss` is the mean since the one before."""
+
+SHAPE_COLUMNS = ("kind", "convexity_gap", "plateau_end", "fall_start", "fall_middle", "fall_end")
+
+
+def training_curves(study: Study, name: str, role: str, **about: Any) -> pd.DataFrame:
+    """Curves of the runs of a role.
+
+    Args:
+        study: The study.
+        name: Of each curve, from what its run is: "head {head}", say.
+        role: Of the runs.
+        **about: See `Study.runs`.
+
+    Returns:
+        Columns `init_seed`, `curve`, and `CURVE_COLUMNS`.
+
+    Raises:
+        StudyError: No such run is finished.
+    """
+    tables = []
+    for found in study.require(role, **about):
+        metrics = found.metrics
+        rows = metrics.loc[metrics["evaluator"] == "train", CURVE_COLUMNS].reset_index(drop=True)
+        rows.insert(0, "curve", name.format(**found.about))
+        rows.insert(0, "init_seed", found.init_seed)
+        tables.append(rows)
+    return pd.concat(tables, ignore_index=True)
+
+
+def learning_time(curve: pd.DataFrame) -> float:
+    """Sequences seen when a curve's loss falls below `LEARNED_BELOW`; NaN if it never does."""
+    seen, loss = (curve[name].to_numpy(dtype=np.float64) for name in ("sequences_seen", "loss"))
+    if loss[0] < LEARNED_BELOW:
+        return float(seen[0])
+    place = first_crossing(seen, loss, LEARNED_BELOW, falling=True)
+    return math.nan if place is None else place
+
+
+def curve_shapes(curves: pd.DataFrame) -> pd.DataFrame:
+    """Whether each curve has a phase change (see the module), and when.
+
+    Args:
+        curves: With columns `curve`, `sequences_seen`, `loss`, `accuracy`, `p_right_in_context`.
+
+    Returns:
+        Columns `curve`; of the choice in context: `kind`, `convexity_gap`, `plateau_end`,
+        `fall_start`, `fall_middle`, `fall_end`, `duration` (of the fall, from a tenth to nine
+        tenths; these in sequences seen, NaN unless there is a phase change); of the loss:
+        `loss_kind`, `loss_gap`, `learning_time`, `last_loss`; `last_accuracy`.
+
+    Raises:
+        ValueError: See `loss_shape`.
+    """
+    rows = []
+    for name, curve in curves.groupby("curve", sort=False):
+        seen, loss = curve["sequences_seen"].to_numpy(), curve["loss"].to_numpy()
+        shape = loss_shape(seen, 1 - curve["p_right_in_context"].to_numpy())
+        of_loss = loss_shape(seen, loss)
+        fields = asdict(shape)
+        rows.append(
+            {
+                "curve": name,
+                **{column: fields[column] for column in SHAPE_COLUMNS},
+                "duration": shape.duration,
+                "loss_kind": of_loss.kind,
+                "loss_gap": of_loss.convexity_gap,
+                "learning_time": learning_time(curve),
+                "last_loss": float(loss[-1]),
+                "last_accuracy": float(curve["accuracy"].iloc[-1]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def curves_and_shapes(*curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A figure's tables: curves one under the other, and their shapes."""
+    table = pd.concat(curves, ignore_index=True)
+    return {"": table, "shapes": curve_shapes(table)}
+
+
+def draw_losses(
+    curves: pd.DataFrame, panels: Mapping[str, Mapping[str, CurveStyle]], title: str, columns: int
+) -> go.Figure:
+    """Losses against sequences seen, with a dotted line at log 2.
+
+    Args:
+        curves: As `training_curves` gives them.
+        panels: Looks of each panel's curves, by the panel's title.
+        title: Of the figure.
+        columns: Panels in a row.
+    """
+    figure = curve_panels(curves, panels, "loss", "curve", title, columns=columns)
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero")
+    figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1})
+    return figure
+
+
+def thousands(sequences_seen: SupportsFloat) -> str:
+    """Sequences seen in words, such as "320k"; "not reached" for NaN."""
+    seen = float(sequences_seen)
+    return "not reached" if math.isnan(seen) else f"{seen / 1e3:.0f}k"
+
+
+def shape_told(row: pd.Series) -> str:
+    """A row of a table of shapes in words."""
+    told = f"{row['kind']} (gap {row['convexity_gap']:.2f}; of the loss, {row['loss_gap']:.2f})"
+    if row["kind"] == "phase change":
+        told += (
+            f", {thousands(row['fall_start'])} to {thousands(row['fall_end'])}: "
+            f"{thousands(row['duration'])} long"
+        )
+    return f"{told}; under 0.4 log 2: {thousands(row['learning_time'])}"

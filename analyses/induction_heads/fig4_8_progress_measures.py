@@ -1,0 +1,108 @@
+"""Figure 4.8: clamping and progress measures.
+
+Progress measures, the same clamps held on checkpoints of training without them, show a phase change
+for both circuits, though the copy alone, with the match clamped, is learned exponentially (thesis
+4.4.3, Figure 4.8). What counts as a phase change is stated in `curves.py`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.induction_heads.curves import (
+    curves_and_shapes,
+    draw_losses,
+    shape_told,
+    training_curves,
+)
+from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
+from analyses.induction_heads.main_seed import holds
+from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.steps import STYLES, strongest_alone
+from coopetition_interp.analysis.checkpoints import metrics_over_checkpoints, spread_checkpoints
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import Beside, Rule
+from coopetition_interp.training import Run
+
+STEPS = ("step-1", "match")
+WHILE_TRAINING, AT_CHECKPOINTS = "clamped while training", "progress measure"
+EXPECTED = {
+    f"{WHILE_TRAINING}: step-1": "phase change",
+    f"{WHILE_TRAINING}: match": "exponential",
+    f"{AT_CHECKPOINTS}: step-1": "phase change",
+    f"{AT_CHECKPOINTS}: match": "phase change",
+}
+
+
+@measure(n_sequences=1000, n_checkpoints=N_CHECKPOINTS)
+def clamped_at_checkpoints(
+    clamped: Run, alone: Run, n_sequences: int, n_checkpoints: int
+) -> pd.DataFrame:
+    """The clamps of one run held on the checkpoints of another."""
+    table = metrics_over_checkpoints(
+        alone,
+        training_sequences(alone, n_sequences),
+        clamped.config.clamps,
+        spread_checkpoints(alone, n_checkpoints),
+        compile=False,
+    )
+    return table[["sequences_seen", "loss", "accuracy", "p_right_in_context"]]
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Of the strongest head alone; each clamp while training, and at checkpoints."""
+    (alone,) = study.require("single_head", init_seed=MAIN_SEED, head=strongest_alone(study))
+    tables = []
+    for steps in STEPS:
+        name = f"{WHILE_TRAINING}: {steps}"
+        tables.append(training_curves(study, name, "clamped", steps=steps))
+    for steps in STEPS:
+        measured = study.measured(
+            clamped_at_checkpoints, "clamped", beside=lambda _: alone, steps=steps
+        )
+        tables.append(measured.assign(curve=f"{AT_CHECKPOINTS}: {steps}"))
+    return curves_and_shapes(*tables)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A panel each for clamps while training and at checkpoints."""
+    panels = {
+        kind: {f"{kind}: {steps}": STYLES[steps] for steps in STEPS}
+        for kind in (WHILE_TRAINING, AT_CHECKPOINTS)
+    }
+    return draw_losses(tables[""], panels, "Clamping and progress measures", columns=2)
+
+
+PUBLISHED = {
+    **{f"{name}: {kind}": kind for name, kind in EXPECTED.items()},
+    "the progress measure shows the copy learned before the rest": "yes",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """The kind of each curve; which is learned first."""
+    shapes = tables["shapes"].set_index("curve")
+    times = shapes["learning_time"]
+    return [
+        *(
+            holds(f"{name}: {kind}", shapes.loc[name, "kind"] == kind)
+            for name, kind in EXPECTED.items()
+        ),
+        holds(
+            "the progress measure shows the copy learned before the rest",
+            times[f"{AT_CHECKPOINTS}: match"] < times[f"{AT_CHECKPOINTS}: step-1"],
+        ),
+    ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """Every shape in words."""
+    shapes = tables["shapes"].set_index("curve")
+    return [Beside(name, shape_told(shapes.loc[name])) for name in EXPECTED]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

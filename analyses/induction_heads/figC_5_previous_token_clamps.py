@@ -1,0 +1,76 @@
+"""Figure C.5: layer-0 heads clamped to the previous token.
+
+Which heads are clamped to the previous token matters little, unless it is all of them, which slows
+learning severely (thesis, appendix C, Figure C.5).
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.induction_heads.curves import (
+    curves_and_shapes,
+    draw_losses,
+    thousands,
+    training_curves,
+)
+from analyses.induction_heads.main_seed import holds
+from analyses.induction_heads.steps import strongest_alone_curve
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import CurveStyle
+from coopetition_interp.reporting.verdicts import Beside, Rule
+
+STYLES = {
+    "nothing": CurveStyle("none", "#000000"),
+    "strongest": CurveStyle("the strongest previous-token head", "#ff7f0e"),
+    "strongest-three": CurveStyle("the strongest three", "#d62728"),
+    "weakest": CurveStyle("the weakest", "#2ca02c"),
+    "weakest-three": CurveStyle("the weakest three", "#1f77b4"),
+    "all": CurveStyle("all", "#9467bd"),
+}
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Curves of the strongest head alone, with each set of layer-0 heads clamped."""
+    return curves_and_shapes(
+        strongest_alone_curve(study, "nothing"),
+        training_curves(study, "strongest", "clamped", steps="step-1"),
+        training_curves(study, "{held}", "previous_token"),
+    )
+
+
+def draw(tables: Tables) -> go.Figure:
+    """All losses in one panel."""
+    title = "Layer-0 heads clamped to the previous token"
+    return draw_losses(tables[""], {"": STYLES}, title, columns=1)
+
+
+FEW = "one to three heads shift the learning time by less than half"
+EVERY = "all heads are slower by at least half than the slowest of these"
+PUBLISHED = {FEW: "little difference", EVERY: "far later"}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """A few heads, and all of them."""
+    times = _times(tables)
+    few, every = times.drop(["nothing", "all"]), times.fillna(float("inf"))["all"]
+    shift = (few / times["nothing"] - 1).abs()
+    return [holds(FEW, (shift < 0.5).all()), holds(EVERY, every >= 1.5 * few.max())]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """The times themselves."""
+    return [
+        Beside(f"clamped: {STYLES[str(name)].name}; under 0.4 log 2", thousands(time))
+        for name, time in _times(tables).items()
+    ]
+
+
+def _times(tables: Tables) -> pd.Series:
+    return tables["shapes"].set_index("curve")["learning_time"]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

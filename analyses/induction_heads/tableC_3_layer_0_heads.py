@@ -1,0 +1,109 @@
+"""Table C.3: layer-0 heads ablated.
+
+Previous-token heads compose with the patterns of layer 1 (match), the other heads of layer 0 with
+its values (copy) (thesis, appendix C, Table C.3). Previous-token heads are those that give half or
+more of label tokens' attention to the token before; in the thesis they are heads 1, 2 and 5.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.induction_heads.heads import heads_at_end, previous_token_heads, training_sequences
+from analyses.induction_heads.main_seed import number, of_main
+from coopetition_interp.analysis.ablation import ablate_preserving
+from coopetition_interp.interventions import layer_heads
+from coopetition_interp.reporting.bars import grouped_bars
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import Beside, Rule
+from coopetition_interp.training import Run
+
+PREVIOUS_TOKEN, REST, ALL = "previous-token heads", "the rest", "all"
+STATEMENT = "{} ablated, {} preserved: accuracy"
+
+
+@measure(n_sequences=2000)
+def layer_0_ablated(run: Run, n_sequences: int) -> pd.DataFrame:
+    """Previous-token heads, the rest, or all of layer 0 ablated, with layer 1 in part preserved."""
+    model = run.model("last")
+    previous_token = [(0, head) for head in previous_token_heads(heads_at_end(run))]
+    everything = layer_heads(model.cfg, 0)
+    sets = {
+        PREVIOUS_TOKEN: previous_token,
+        REST: [head for head in everything if head not in previous_token],
+        ALL: everything,
+    }
+    sets = {name: heads for name, heads in sets.items() if heads}
+    table = ablate_preserving(model, training_sequences(run, n_sequences), sets)
+    which = {name: " ".join(str(head) for _, head in heads) for name, heads in sets.items()}
+    table.insert(1, "which", table["heads"].map(which))
+    return table[["heads", "which", "preserved", "accuracy", "loss", "accuracy_change"]]
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Of the main run."""
+    return of_main(study, layer_0_ablated)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """Accuracy by the ablated heads and what is preserved."""
+    accuracy, which = _accuracy(tables), _which(tables)
+    return grouped_bars(
+        [f"{group} ({which[group]})" for group in accuracy.index],
+        {f"{kept} preserved": accuracy[kept].tolist() for kept in accuracy.columns},
+        "Layer-0 heads ablated",
+        "accuracy",
+    )
+
+
+PUBLISHED = {
+    STATEMENT.format(PREVIOUS_TOKEN, "patterns"): "99.85%",
+    STATEMENT.format(PREVIOUS_TOKEN, "values"): "69.87%",
+    STATEMENT.format(REST, "patterns"): "34.27%",
+    STATEMENT.format(REST, "values"): "99.32%",
+    STATEMENT.format(ALL, "patterns"): "55%",
+    STATEMENT.format(ALL, "values"): "11%, under what guessing between the two labels gives",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Each set is needed for one of the two, and not for the other."""
+    accuracy = _accuracy(tables).reindex([PREVIOUS_TOKEN, REST, ALL])
+    thresholds = (
+        (PREVIOUS_TOKEN, "patterns", "over", 0.95),
+        (PREVIOUS_TOKEN, "values", "under", 0.9),
+        (REST, "patterns", "under", 0.6),
+        (REST, "values", "over", 0.95),
+    )
+    return [
+        number(STATEMENT.format(group, kept), accuracy.loc[group, kept], side, threshold)
+        for group, kept, side, threshold in thresholds
+    ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """All of layer 0 ablated; which heads are previous-token heads."""
+    accuracy = _accuracy(tables)
+    return [
+        *(
+            Beside(STATEMENT.format(ALL, kept), f"{accuracy.loc[ALL, kept]:.4f}")
+            for kept in ("patterns", "values")
+        ),
+        Beside("previous-token heads", _which(tables)[PREVIOUS_TOKEN]),
+    ]
+
+
+def _accuracy(tables: Tables) -> pd.DataFrame:
+    table = tables[""].pivot(index="heads", columns="preserved", values="accuracy")
+    return table.reindex([group for group in (PREVIOUS_TOKEN, REST, ALL) if group in table.index])
+
+
+def _which(tables: Tables) -> pd.Series:
+    return tables[""].drop_duplicates("heads").set_index("heads")["which"].astype(str)
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)
