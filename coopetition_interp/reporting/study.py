@@ -226,11 +226,11 @@ class Study:
         first = next((run for run in self.planned() if self.is_finished(run.name)), None)
         if first is None:
             return ""
-        config = self.config(first.name)
-        features = config.features.to_dict()
-        file = Path(str(features.get("path", ""))).stem
-        told = (file or str(features["kind"])).replace("_", " ")
-        return f"{told}, learning rate {config.optimizer.learning_rate:g}"
+        config = self.config(first.name).to_dict()
+        features = config.get("features", {})
+        told = Path(features.get("path", "")).stem or features.get("kind", "")
+        rate = f"learning rate {config['optimizer']['learning_rate']:g}"
+        return ", ".join(filter(None, [told.replace("_", " "), rate]))
 
     @cached_property
     def index(self) -> Index:
