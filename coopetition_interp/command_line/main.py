@@ -112,7 +112,7 @@ def add_presets(commands) -> None:
 
 
 def _presets(options: argparse.Namespace) -> None:
-    from coopetition_interp.training import PRESETS, preset
+    from coopetition_interp.tasks.exemplar_label import PRESETS, preset
     from coopetition_interp.training.overrides import dotted_fields
 
     if options.name is None:

@@ -71,8 +71,9 @@ def add_train(commands) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from coopetition_interp.interventions import parse_clamp
+    from coopetition_interp.tasks.exemplar_label import preset
     from coopetition_interp.tasks.exemplar_label.features import FeatureFile, allow_downloads
-    from coopetition_interp.training import ConfigError, preset, resume, train
+    from coopetition_interp.training import ConfigError, resume, train
 
     if options.resume is not None:
         if any((options.preset, options.overrides, options.out, options.clamp, options.features)):

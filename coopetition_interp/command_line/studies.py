@@ -129,9 +129,9 @@ def _check_features(plan: Sequence[PlannedRun]) -> None:
     Raises:
         ValueError: The file is no feature file, or has too few classes or exemplars.
     """
-    from coopetition_interp.training import RunConfig
+    from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 
-    configs = [each.config for each in plan if isinstance(each.config, RunConfig)]
+    configs = [each.config for each in plan if isinstance(each.config, ExemplarLabelConfig)]
     for source in dict.fromkeys(config.features for config in configs):
         bank = source.load()
         for classes in dict.fromkeys(c.classes for c in configs if c.features == source):

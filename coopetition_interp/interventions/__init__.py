@@ -59,6 +59,7 @@ from coopetition_interp.interventions.serialise import (
     clamp_to_dict,
     parse_clamp,
 )
+from coopetition_interp.interventions.token_clamps import TokenInductionHeads
 from coopetition_interp.interventions.two_pass import (
     CopyFromHead,
     HeadTemperature,
@@ -90,6 +91,7 @@ __all__ = [
     "PreviousTokenHeads",
     "SelfAttentionHeads",
     "SilenceExemplarAttention",
+    "TokenInductionHeads",
     "TwoPassClamp",
     "active_at",
     "bind",

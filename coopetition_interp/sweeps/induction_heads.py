@@ -34,9 +34,10 @@ from coopetition_interp.interventions import (
     PreviousTokenHeads,
 )
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label import ClassesConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
-from coopetition_interp.training import ClassesConfig, Run, RunConfig, Schedule, preset
+from coopetition_interp.training import Run, RunConfig, Schedule
 
 N_HEADS = 8
 MAIN_SEED = 5

@@ -5,33 +5,31 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.interventions import ByPhase
-from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 from coopetition_interp.training.freed_memory import keep_freed_memory
+from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
-from coopetition_interp.training.run import Run, load_run
+from coopetition_interp.training.run import Run, load_run, load_weights
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.task import (
+    Evaluate,
     Task,
     bind_clamps,
-    build_task,
     check_evaluators,
-    choose_device,
-    cpu_threads,
-    should_compile,
+    moved,
 )
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
@@ -75,11 +73,9 @@ def train(
             )
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
-            task = build_task(config, device)
+            task = _build(config, device)
             resolved = {
-                "d_feature": task.bank.d_feature,
-                "n_labels": task.sampler.n_labels,
-                "features_sha256": task.bank.digest(),
+                **task.resolved,
                 "device": device.type,
                 "n_threads": torch.get_num_threads(),
                 "compile": should_compile(config),
@@ -122,16 +118,17 @@ def resume(
     if not (Path(out) / "config.json").exists():
         raise RunError(f"{out} holds no run to resume: there is no config.json")
     with RunDirectory(out) as directory:
-        begun_with, resolved = directory.read_config(), directory.read_resolved()
+        begun_with = directory.read_config()
+        resolved = directory.read_resolved(begun_with)
         config = begun_with if n_sequences is None else _lengthened(begun_with, n_sequences)
         if config == begun_with and is_finished(directory, config):
             return load_run(out)
         with cpu_threads(resolved["n_threads"]):
-            task = build_task(config, choose_device(resolved["device"]))
-            if task.bank.digest() != resolved["features_sha256"]:
+            task = _build(config, choose_device(resolved["device"]))
+            if any(resolved[name] != value for name, value in task.resolved.items()):
                 raise RunError(
-                    f"the features of {out} are not those it was begun with: put back the original "
-                    f"features ({config.features}), or begin a new run"
+                    f"the data of {out} are not those it was begun with: put back the original "
+                    f"{task.data}, or begin a new run"
                 )
             training = _Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)
@@ -143,8 +140,16 @@ def resume(
     return load_run(out)
 
 
+def _build(config: RunConfig, device: torch.device) -> Task:
+    task = config.build()
+    if config.start_from is not None:
+        load_weights(task.model, config.start_from)
+    task.to(device)
+    return task
+
+
 def _lengthened(config: RunConfig, n_sequences: int | float) -> RunConfig:
-    longer = RunConfig.from_dict({**config.to_dict(), "n_sequences": n_sequences})
+    longer = type(config).from_dict({**config.to_dict(), "n_sequences": n_sequences})
     if longer.n_sequences < config.n_sequences:
         raise ConfigError(
             f"n_sequences is {config.n_sequences} and cannot be cut to {longer.n_sequences}: take "
@@ -167,7 +172,7 @@ class _Training:
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
         step: The training step.
-        scorers: What evaluates the model, under the clamps of each phase.
+        evaluate: What evaluates the model, under the clamps of each phase.
         evaluations: Steps at which it is evaluated.
         checkpoints: Steps at which its weights are kept.
     """
@@ -176,7 +181,7 @@ class _Training:
     task: Task
     device: torch.device
     step: PhasedTrainingStep
-    scorers: ByPhase[Scorer]
+    evaluate: ByPhase[Evaluate]
     evaluations: Moments
     checkpoints: Moments
 
@@ -194,22 +199,25 @@ class _Training:
         for held in clamps.bound:
             check_evaluators(task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
-        n_scored = len(evaluations) * sum(map(len, task.evaluation_sequences.values()))
-        compile_scorer = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
+        n_scored = len(evaluations) * sum(
+            len(tree_leaves(sequences)[0]) for sequences in task.evaluation_sequences.values()
+        )
+        compile = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
         step = PhasedTrainingStep(
             task.model,
             config.optimizer,
             config.n_steps,
-            example=task.sampler.batch(0).to(device),
+            example=moved(task.batch(0), device),
             clamps=clamps,
             compile=resolved["compile"],
+            loss=task.loss,
         )
         return cls(
             config=config,
             task=task,
             device=device,
             step=step,
-            scorers=ByPhase(clamps, partial(Scorer, task.model, compile=compile_scorer)),
+            evaluate=ByPhase(clamps, lambda held: task.evaluator(held, compile)),
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
@@ -276,16 +284,15 @@ def _loop(
     for moment in training.moments(first):
         losses = []
         while step.state.steps_done < moment and interruption.requested is None:
-            batch = task.sampler.batch(step.state.steps_done)
-            losses.append(step(batch.to(training.device)))
+            batch = task.batch(step.state.steps_done)
+            losses.append(step(moved(batch, training.device)))
             bar.update(config.batch_size)
         record.add_losses(losses, step)
         if interruption.requested is not None:
             break
         if moment in training.evaluations:
-            scores = evaluate_with(
-                training.scorers.at(moment * config.batch_size), task.evaluation_sequences
-            )
+            evaluate = training.evaluate.at(moment * config.batch_size)
+            scores = evaluate(task.evaluation_sequences)
             record.add_evaluation(scores, moment, log)
             bar.set_postfix(record.headline(config))
         if moment in training.checkpoints:

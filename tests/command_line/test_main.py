@@ -9,7 +9,8 @@ import pytest
 from coopetition_interp.command_line import main
 from coopetition_interp.sweeps import only_named
 from coopetition_interp.sweeps.plan_file import read_plan
-from coopetition_interp.training import load_run, preset, train
+from coopetition_interp.tasks.exemplar_label import preset
+from coopetition_interp.training import load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 SHORT = ["n_sequences=640", 'evaluate_at={"every": 640}', 'checkpoint_at={"every": 640}']

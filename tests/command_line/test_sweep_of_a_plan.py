@@ -10,7 +10,7 @@ from coopetition_interp.training import load_run
 PLAN = '''
 """Two learning rates."""
 from coopetition_interp.sweeps import PlannedRun
-from coopetition_interp.training import preset
+from coopetition_interp.tasks.exemplar_label import preset
 
 
 def plan(preset_name="tiny"):

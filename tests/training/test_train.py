@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_models import DIVERGING
 
 from coopetition_interp.interventions import AblateHeads
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureFile,
     GaussianFeatures,
@@ -31,7 +33,6 @@ from coopetition_interp.training import (
     TrainingStep,
     load_run,
     load_weights,
-    preset,
     resume,
     state_of,
     train,
@@ -176,10 +177,7 @@ def test_start_from_a_checkpoint(short_run, short_config, tmp_path):
 
 
 def test_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(short_config, tmp_path):
-    # Without LayerNorm, the cube in an MLP's GELU overflows within steps.
-    config = short_config.with_overrides(
-        ["optimizer.learning_rate=10", "model.layer_norm=false", "model.mlps=true"]
-    )
+    config = short_config.with_overrides(DIVERGING)
     with pytest.raises(NonFiniteLossError, match=r"at step \d+ \(\d+ sequences seen\)") as caught:
         train(config, tmp_path / "run", progress=False)
     run = load_run(tmp_path / "run")
@@ -333,7 +331,7 @@ def test_weights_to_start_from_that_are_not_finite_are_told(short_run, short_con
 
 
 def test_after_a_nan_loss_the_good_save_is_gone_on_from_and_fails_the_same(short_config, tmp_path):
-    config = short_config.with_overrides(["optimizer.learning_rate=1e30"])
+    config = short_config.with_overrides(DIVERGING)
     with pytest.raises(NonFiniteLossError) as first:
         train(config, tmp_path / "run", progress=False)
     with pytest.raises(NonFiniteLossError) as second:
