@@ -12,14 +12,10 @@ HEADLINE_FIGURE = "fig01b_transience"
 KEY_FIGURES = (
     "fig01b_transience",
     "fig02a_fig12_attention",
-    "sec4_composition",
     "fig03_weight_swaps",
-    "fig04a_graft",
     "fig04b_graft_window",
     "fig04c_resumed",
-    "fig05b_divot",
     "fig06_matched",
-    "fig07_seeds",
     "fig13_one_layer",
     "fig18a_previous_token_blocked",
 )

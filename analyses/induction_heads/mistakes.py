@@ -13,7 +13,7 @@ from coopetition_interp.analysis.mistakes import heads_on_mistakes_of
 from coopetition_interp.analysis.perfected_heads import Perfected
 from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables
-from coopetition_interp.reporting.measure import measure, Measure
+from coopetition_interp.reporting.measure import Measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside
 from coopetition_interp.training import Run

@@ -187,12 +187,15 @@ def _figures(options: argparse.Namespace) -> None:
     for line in told:
         print(line)
     print(f"wrote {page}")
-    missing = {name: why for each in chapters for (name, _), why in each.missing.items()}
+    missing = [(names, why) for each in chapters for why, names in each.reasons.items()]
     if missing:
-        print(f"{len(missing)} figures were not drawn")
-        print("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
+        told = f"{sum(len(names) for names, _ in missing)} figures were not drawn"
+        print(told)
+        print("\n".join(f"{', '.join(names)}: {why}" for names, why in missing))
         if options.runs:  # else what is packed is all there is to draw
-            raise RuntimeError(f"{len(missing)} figures were not drawn: {', '.join(missing)}")
+            raise RuntimeError(
+                f"{told}: {', '.join(name for names, _ in missing for name in names)}"
+            )
 
 
 # pack ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ MOST_POINTS = 400
 
 DEFAULT_HEIGHT = 460
 _ABOVE_BELOW = 124  # pixels of margins
-_PER_COLUMN, _BESIDE, _PER_LETTER = 250, 90, 7
+_LEAST, _PER_COLUMN, _BESIDE, _PER_LETTER = 300, 250, 90, 7
 
 
 def page_figure(figure: go.Figure) -> go.Figure:
@@ -30,6 +30,8 @@ def page_figure(figure: go.Figure) -> go.Figure:
     if fluid.layout.legend.y is None:
         below = -64 / max(height - _ABOVE_BELOW, 100)
         fluid.update_layout(legend={"orientation": "h", "x": 0, "y": below, "yanchor": "top"})
+    fluid.update_xaxes(title_font_size=13)
+    fluid.update_yaxes(title_font_size=13)
     for note in fluid.layout.annotations:
         if note.font.size is None or note.font.size > 13:
             note.font.size = 13
@@ -41,7 +43,8 @@ def least_width(figure: go.Figure) -> int:
     axes = [figure.layout[name] for name in figure.layout if name.startswith("xaxis")]
     n_columns = len({tuple(axis.domain or (0, 1)) for axis in axes}) or 1
     if n_columns == 1:
-        return 300
+        longest = max((len(axis.title.text or "") for axis in axes), default=0)
+        return max(_LEAST, _BESIDE + _PER_LETTER * longest)
     longest = max((len(note.text or "") for note in figure.layout.annotations), default=0)
     return _BESIDE + n_columns * max(_PER_COLUMN, _PER_LETTER * min(longest, 50))
 
