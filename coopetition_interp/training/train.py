@@ -20,12 +20,11 @@ from coopetition_interp.training.machine import choose_device, cpu_threads, shou
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import Run, load_run, load_weights
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import Evaluate, RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.task import (
-    Evaluate,
     Task,
     bind_clamps,
     check_evaluators,
@@ -81,8 +80,6 @@ def train(
                 "compile": should_compile(config),
             }
             training = _Training.prepare(config, resolved, task)
-            if name := training.step.not_finite():
-                raise ConfigError(f"{name} is not finite in start_from ({config.start_from})")
             record = RunRecord(directory, config.batch_size)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 directory.write_config(config, resolved)
@@ -197,7 +194,7 @@ class _Training:
         device = torch.device(resolved["device"])
         clamps = bind_clamps(config, task)
         for held in clamps.bound:
-            check_evaluators(task, held)
+            check_evaluators(config, task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
         n_scored = len(evaluations) * sum(
             len(tree_leaves(sequences)[0]) for sequences in task.evaluation_sequences.values()
@@ -217,7 +214,7 @@ class _Training:
             task=task,
             device=device,
             step=step,
-            evaluate=ByPhase(clamps, lambda held: task.evaluator(held, compile)),
+            evaluate=ByPhase(clamps, lambda held: config.evaluator(task.model, held, compile)),
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
