@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
@@ -32,6 +33,9 @@ from coopetition_interp.training.task import (
 )
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
+OnEvaluation = Callable[[pd.DataFrame], None]
+"""Called after each evaluation with the run's metrics so far."""
+
 STEPS_BETWEEN_CHECKS = 100
 COMPILE_ABOVE_SCORED = 1_000_000
 
@@ -42,6 +46,7 @@ def train(
     *,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Trains a model and keeps its run in a directory.
 
@@ -53,6 +58,7 @@ def train(
         out: A directory that holds no run yet.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run, as `load_run` gives it.
@@ -83,7 +89,7 @@ def train(
             record = RunRecord(directory, config.batch_size)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
@@ -93,6 +99,7 @@ def resume(
     n_sequences: int | float | None = None,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Goes on with an interrupted run, to the same weights bitwise as if it had never stopped.
 
@@ -103,6 +110,7 @@ def resume(
             number.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run. One that had finished already is returned as it is.
@@ -133,7 +141,7 @@ def resume(
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 if config != begun_with:
                     directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
@@ -235,7 +243,13 @@ class _Training:
             previous = moment
 
 
-def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bool) -> None:
+def _train(
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    progress: bool,
+    on_evaluation: OnEvaluation | None,
+) -> None:
     """Runs the loop, and notes how it ended."""
     batch_size, n_steps = record.batch_size, training.config.n_steps
     go_on = how_to_go_on(record.directory.path)
@@ -250,7 +264,7 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
                 disable=not progress,
                 smoothing=0.05,
             ) as bar:
-                _loop(training, record, log, bar, interruption)
+                _loop(training, record, log, bar, interruption, on_evaluation)
             if record.last_moment == n_steps:
                 told = "interrupted when the run was finished"
                 record.note("finished")
@@ -273,7 +287,12 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
 
 
 def _loop(
-    training: _Training, record: RunRecord, log: MetricsLog, bar: tqdm, interruption: Interruption
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    bar: tqdm,
+    interruption: Interruption,
+    on_evaluation: OnEvaluation | None,
 ) -> None:
     """Steps up to the next moment of interest, then what is due there."""
     config, task, step = training.config, training.task, training.step
@@ -292,6 +311,8 @@ def _loop(
             scores = evaluate(task.evaluation_sequences)
             record.add_evaluation(scores, moment, log)
             bar.set_postfix(record.headline(config))
+            if on_evaluation is not None:
+                on_evaluation(record.metrics.copy())
         if moment in training.checkpoints:
             record.save_checkpoint(task.model, moment)
         record.last_moment = moment
