@@ -71,8 +71,8 @@ def add_train(commands) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from coopetition_interp.interventions import parse_clamp
-    from coopetition_interp.tasks.exemplar_label import preset
     from coopetition_interp.tasks.exemplar_label.features import FeatureFile, allow_downloads
+    from coopetition_interp.tasks.presets import preset
     from coopetition_interp.training import ConfigError, resume, train
 
     if options.resume is not None:
@@ -145,7 +145,6 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     from coopetition_interp.files.atomic_file import atomic_file
     from coopetition_interp.interventions import active_at, parse_clamp
-    from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
     from coopetition_interp.training import load_run
 
     run = load_run(options.directory)
@@ -157,7 +156,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
         seen = int(run.checkpoint_path(moment).stem)
         held = active_at(clamps, seen)
-        table = evaluate(run.model(moment), run.evaluation_sequences, held)
+        table = run.config.evaluator(run.model(moment), held)(run.evaluation_sequences)
         tables.append(table.assign(sequences_seen=seen))
     result = pd.concat(tables, ignore_index=True)
     if options.out is None:

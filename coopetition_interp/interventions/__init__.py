@@ -33,7 +33,7 @@ from coopetition_interp.interventions.attention_clamps import (
     SelfAttentionHeads,
     SilenceExemplarAttention,
 )
-from coopetition_interp.interventions.binding import BoundClamps, bind
+from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
 from coopetition_interp.interventions.claims import Claim
 from coopetition_interp.interventions.clamp import (
     Clamp,
@@ -76,6 +76,7 @@ __all__ = [
     "Claim",
     "Clamp",
     "ClampedBatch",
+    "Clamps",
     "CopyFromHead",
     "During",
     "Edit",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
+import pandas as pd
 from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticSerializationError
 from transformer_lens import HookedTransformer
@@ -21,7 +22,7 @@ from coopetition_interp.config_class import (
     config_class,
     shortened,
 )
-from coopetition_interp.interventions import Clamp, clamp_from_dict, clamp_to_dict
+from coopetition_interp.interventions import Clamp, Clamps, clamp_from_dict, clamp_to_dict
 from coopetition_interp.training.overrides import override
 from coopetition_interp.training.run_records import ResolvedFields
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from coopetition_interp.training.task import Task
 
 R = TypeVar("R", bound="RunConfig")
+
+Evaluate = Callable[[Mapping[str, Any]], pd.DataFrame]
+"""From sequences by evaluator to metrics of the model as it is now: a row per evaluator, with
+columns "evaluator", the metrics and "n_sequences"."""
 
 FIRST_TASK = "exemplar_label"
 """The task of configs that were saved before there were others."""
@@ -61,8 +66,8 @@ class RunConfig(Config):
     """Everything that decides a run's weights, and when they are looked at.
 
     Each task has a subclass, a `config_class` with a field `task: Literal["its_name"] =
-    "its_name"` and with `fresh_model`, `build` and `make_evaluation_sequences`. It registers
-    itself when its module is imported; a run of an unknown task cannot be opened before.
+    "its_name"` and with `fresh_model`, `build`, `make_evaluation_sequences` and `evaluator`. It
+    registers itself when its module is imported; a run of an unknown task cannot be opened before.
 
     Lengths and moments are in sequences seen: optimizer steps x `batch_size`.
 
@@ -147,6 +152,18 @@ class RunConfig(Config):
     @abstractmethod
     def make_evaluation_sequences(self, run: Run) -> Mapping[str, Any]:
         """The fixed sequences of each evaluator, made anew for a run that is on disk."""
+
+    @abstractmethod
+    def evaluator(
+        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+    ) -> Evaluate:
+        """What scores a model of the task, as it is whenever that is called.
+
+        Args:
+            model: The model; hooks attached to it act.
+            clamps: Held while it is scored.
+            compile: Compile the forward pass, where the task can: worth it for many evaluations.
+        """
 
     @property
     def headline(self) -> Mapping[str, str]:

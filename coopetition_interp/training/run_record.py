@@ -74,11 +74,6 @@ class RunRecord:
                 f"config.json ends the run after {n_steps * self.batch_size}: put back its "
                 "n_sequences"
             )
-        if name := step.not_finite():
-            raise RunError(
-                f"{path} cannot be gone on from: {name} is not finite in it. Begin a new run, with "
-                "start_from set to a checkpoint of this one if its weights are to be kept"
-            )
         metrics = self.directory.read_metrics()
         if len(metrics):
             kept = metrics.sequences_seen <= self.last_moment * self.batch_size

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
@@ -28,6 +27,7 @@ Batch = Any
 """Any pytree of tensors; the first dimension of each is the batch."""
 
 
+@runtime_checkable
 class RunModel(Protocol):
     """Runs the model, with whatever is held on it, on what the model reads."""
 
@@ -38,10 +38,6 @@ class RunModel(Protocol):
 Loss = Callable[[RunModel, Batch], Tensor]
 """From a way to run the model, and a batch, to the loss: a tensor of one number."""
 
-Evaluate = Callable[[Mapping[str, Batch]], pd.DataFrame]
-"""Metrics of the model as it is now: a row per evaluator, with columns "evaluator", the metrics
-and "n_sequences"."""
-
 
 def models_own_loss(run_model: RunModel, batch: Batch) -> Tensor:
     """The loss that the model's `forward` gives with `return_type="loss"`."""
@@ -50,7 +46,7 @@ def models_own_loss(run_model: RunModel, batch: Batch) -> Tensor:
 
 @dataclass
 class Task(ABC):
-    """What a config describes, made: a fresh model, its batches, its loss and its evaluation.
+    """What a config describes, made: a fresh model, its batches and its loss.
 
     Attributes:
         model: The freshly initialised model.
@@ -72,15 +68,6 @@ class Task(ABC):
     @abstractmethod
     def loss(self, run_model: RunModel, batch: Batch) -> Tensor:
         """The loss of a batch: see `Loss`."""
-
-    @abstractmethod
-    def evaluator(self, clamps: BoundClamps, compile: bool = False) -> Evaluate:
-        """What scores the model, as it is whenever that is called.
-
-        Args:
-            clamps: Held while it is scored.
-            compile: Whether it is worth compiling the forward pass.
-        """
 
     def to(self, device: torch.device) -> None:
         """Moves the model and the evaluation sequences."""
@@ -123,7 +110,7 @@ def run_with_clamps(
     return run_clamped(model, input, clamps, return_type, parameters)
 
 
-def check_evaluators(task: Task, clamps: BoundClamps) -> None:
+def check_evaluators(config: RunConfig, task: Task, clamps: BoundClamps) -> None:
     """Scores one sequence of each evaluator, so that one that does not fit shows before training.
 
     Raises:
@@ -131,7 +118,7 @@ def check_evaluators(task: Task, clamps: BoundClamps) -> None:
     """
     if not task.evaluation_sequences:
         raise ConfigError("evaluators is empty: a run needs one to be measured by")
-    evaluate = task.evaluator(clamps)
+    evaluate = config.evaluator(task.model, clamps)
     for name, sequences in task.evaluation_sequences.items():
         try:
             evaluate({name: tree_map(lambda tensor: tensor[:1], sequences)})

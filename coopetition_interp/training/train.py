@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
@@ -20,18 +21,20 @@ from coopetition_interp.training.machine import choose_device, cpu_threads, shou
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import Run, load_run, load_weights
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import Evaluate, RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.task import (
-    Evaluate,
     Task,
     bind_clamps,
     check_evaluators,
     moved,
 )
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
+
+OnEvaluation = Callable[[pd.DataFrame], None]
+"""Called after each evaluation with the run's metrics so far."""
 
 STEPS_BETWEEN_CHECKS = 100
 COMPILE_ABOVE_SCORED = 1_000_000
@@ -43,6 +46,7 @@ def train(
     *,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Trains a model and keeps its run in a directory.
 
@@ -54,6 +58,7 @@ def train(
         out: A directory that holds no run yet.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run, as `load_run` gives it.
@@ -81,12 +86,10 @@ def train(
                 "compile": should_compile(config),
             }
             training = _Training.prepare(config, resolved, task)
-            if name := training.step.not_finite():
-                raise ConfigError(f"{name} is not finite in start_from ({config.start_from})")
             record = RunRecord(directory, config.batch_size)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
@@ -96,6 +99,7 @@ def resume(
     n_sequences: int | float | None = None,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Goes on with an interrupted run, to the same weights bitwise as if it had never stopped.
 
@@ -106,6 +110,7 @@ def resume(
             number.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run. One that had finished already is returned as it is.
@@ -136,7 +141,7 @@ def resume(
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 if config != begun_with:
                     directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
@@ -197,7 +202,7 @@ class _Training:
         device = torch.device(resolved["device"])
         clamps = bind_clamps(config, task)
         for held in clamps.bound:
-            check_evaluators(task, held)
+            check_evaluators(config, task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
         n_scored = len(evaluations) * sum(
             len(tree_leaves(sequences)[0]) for sequences in task.evaluation_sequences.values()
@@ -217,7 +222,7 @@ class _Training:
             task=task,
             device=device,
             step=step,
-            evaluate=ByPhase(clamps, lambda held: task.evaluator(held, compile)),
+            evaluate=ByPhase(clamps, lambda held: config.evaluator(task.model, held, compile)),
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
@@ -238,7 +243,13 @@ class _Training:
             previous = moment
 
 
-def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bool) -> None:
+def _train(
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    progress: bool,
+    on_evaluation: OnEvaluation | None,
+) -> None:
     """Runs the loop, and notes how it ended."""
     batch_size, n_steps = record.batch_size, training.config.n_steps
     go_on = how_to_go_on(record.directory.path)
@@ -253,7 +264,7 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
                 disable=not progress,
                 smoothing=0.05,
             ) as bar:
-                _loop(training, record, log, bar, interruption)
+                _loop(training, record, log, bar, interruption, on_evaluation)
             if record.last_moment == n_steps:
                 told = "interrupted when the run was finished"
                 record.note("finished")
@@ -276,7 +287,12 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
 
 
 def _loop(
-    training: _Training, record: RunRecord, log: MetricsLog, bar: tqdm, interruption: Interruption
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    bar: tqdm,
+    interruption: Interruption,
+    on_evaluation: OnEvaluation | None,
 ) -> None:
     """Steps up to the next moment of interest, then what is due there."""
     config, task, step = training.config, training.task, training.step
@@ -295,6 +311,8 @@ def _loop(
             scores = evaluate(task.evaluation_sequences)
             record.add_evaluation(scores, moment, log)
             bar.set_postfix(record.headline(config))
+            if on_evaluation is not None:
+                on_evaluation(record.metrics.copy())
         if moment in training.checkpoints:
             record.save_checkpoint(task.model, moment)
         record.last_moment = moment

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, with_config
+from transformer_lens import HookedTransformer
 from typing_extensions import NotRequired
 
 from coopetition_interp.config_class import Config, Count, Integer, Seed, config_class
+from coopetition_interp.interventions import Clamps
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureBank,
     FeatureSource,
@@ -24,7 +27,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     standard_evaluators,
 )
 from coopetition_interp.training.run import Run
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import Evaluate, RunConfig
 from coopetition_interp.training.run_records import ResolvedFields
 
 if TYPE_CHECKING:
@@ -135,6 +138,15 @@ class ExemplarLabelConfig(RunConfig):
 
         assert isinstance(run, ExemplarLabelRun)
         return run.draw_evaluation_sequences()
+
+    def evaluator(
+        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+    ) -> Evaluate:
+        """See `RunConfig.evaluator`; the columns are `METRICS`."""
+        from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
+
+        assert isinstance(model, ExemplarLabelTransformer)
+        return partial(evaluate_with, Scorer(model, clamps, compile=compile))
 
     def _check_evaluators(self) -> None:
         if not self.evaluators:

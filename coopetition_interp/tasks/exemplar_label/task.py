@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from coopetition_interp.interventions import BoundClamps
 from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
-from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
@@ -20,7 +17,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     SequenceSampler,
     make_evaluation_sequences,
 )
-from coopetition_interp.training.task import Evaluate, RunModel, Task
+from coopetition_interp.training.task import RunModel, Task
 
 
 @dataclass(kw_only=True)
@@ -46,15 +43,6 @@ class ExemplarLabelTask(Task):
     def loss(self, run_model: RunModel, batch: Sequences) -> Float[Tensor, ""]:
         """Mean cross-entropy of the right labels at the query."""
         return query_loss(run_model, batch)
-
-    def evaluator(self, clamps: BoundClamps, compile: bool = False) -> Evaluate:
-        """See `Task.evaluator`."""
-        scorer = Scorer(self.model, clamps, compile=compile)
-
-        def evaluate(sequences: Mapping[str, Sequences]) -> pd.DataFrame:
-            return evaluate_with(scorer, sequences)
-
-        return evaluate
 
 
 def query_loss(run_model: RunModel, sequences: Sequences) -> Float[Tensor, ""]:
