@@ -33,7 +33,7 @@ class DrawnFigures(HTMLParser):
             pass
 
 
-def open_in_browser(path, profile, height=100_000):
+def open_in_browser(path, profile, height=9_000):
     """Opens a file in headless Chromium, in a window that by default holds all of it.
 
     Returns:

@@ -193,9 +193,7 @@ def _figures(options: argparse.Namespace) -> None:
         print(told)
         print("\n".join(f"{', '.join(names)}: {why}" for names, why in missing))
         if options.runs:  # else what is packed is all there is to draw
-            raise RuntimeError(
-                f"{told}: {', '.join(name for names, _ in missing for name in names)}"
-            )
+            raise RuntimeError(f"{told}: {', '.join(sum((names for names, _ in missing), []))}")
 
 
 # pack ---------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The page of all figures, opened in a real browser."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -205,14 +206,12 @@ def test_long_lines_are_thinned_and_keep_their_ends():
     figure = go.Figure([go.Scatter(x=places, y=places / 3), go.Scatter(x=places, mode="markers")])
     sent = go.Figure(json.loads(figure_json(figure)))
     line, dots = sent.data
-    x, y = (np.frombuffer(_bytes(each), dtype=each["dtype"]) for each in (line.x, line.y))
+    x, y = _numbers(line.x), _numbers(line.y)
     assert len(x) == len(y) == MOST_POINTS
     assert (x[0], x[-1]) == (0, 5_000)
     np.testing.assert_allclose(y, x / 3, rtol=1e-6)
-    assert len(np.frombuffer(_bytes(dots.x), dtype=dots.x["dtype"])) == 5_001
+    assert len(_numbers(dots.x)) == 5_001
 
 
-def _bytes(array):
-    import base64
-
-    return base64.b64decode(array["bdata"])
+def _numbers(array):
+    return np.frombuffer(base64.b64decode(array["bdata"]), dtype=array["dtype"])
