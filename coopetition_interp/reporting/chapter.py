@@ -45,7 +45,7 @@ class Chapter:
 
     folder: Path
     title: str
-    order: float = LAST
+    order: int = LAST
     introduction: str = ""
     headline_figure: str = ""
     key_figures: Sequence[str] = ()
