@@ -43,7 +43,7 @@ def run_script(
     script: str,
     figure: Callable[[Study], StudyFigure],
     arguments: Sequence[str] | None = None,
-    sweep: str = "induction-heads",
+    sweep: str = "coopetition",
 ) -> None:
     """A figure's script: draws it, writes it, prints its numbers beside the published.
 

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from coopetition_interp.analysis.landmarks import landmarks
-from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.studies.coopetition_heads import HEAD_TABLES
 from coopetition_interp.studies.coopetition_layers import LAYER_TABLES
-from coopetition_interp.studies.induction_curves import (
-    CURVE_COLUMNS,
-    CURVE_TABLES,
-    training_curve,
-)
-from coopetition_interp.studies.induction_weights import WEIGHT_TABLES
 from coopetition_interp.studies.study import StudyTable
 from coopetition_interp.training import Run
 
@@ -38,28 +29,11 @@ class StudyContents:
     main_moments: Callable[[Run], list[int]]
 
 
-def _around_the_fall(main: Run) -> list[int]:
-    """Start, plateau's end, fall, end."""
-    curve = training_curve(main.metrics)
-    wrong = 1 - curve["p_right_in_context"].to_numpy()
-    shape = loss_shape(curve["sequences_seen"].to_numpy(), wrong)
-    marks = (shape.fall_start, shape.plateau_end, shape.fall_middle, shape.fall_end)
-    moments = [0.0, *(mark for mark in marks if np.isfinite(mark)), float(main.checkpoints[-1])]
-    return sorted({main.nearest_checkpoint(moment) for moment in moments})
-
-
 def _peak_and_end(main: Run) -> list[int]:
     peak = landmarks(main.metrics).flip_peak
     moments = [float(main.checkpoints[-1]), *([peak.sequences_seen] if peak else [])]
     return sorted({main.nearest_checkpoint(moment) for moment in moments})
 
-
-INDUCTION_HEADS = StudyContents(
-    sweep="induction-heads",
-    tables=(*WEIGHT_TABLES, *CURVE_TABLES),
-    metric_columns=("evaluator", *CURVE_COLUMNS),
-    main_moments=_around_the_fall,
-)
 
 COOPETITION = StudyContents(
     sweep="coopetition",
@@ -75,5 +49,5 @@ COOPETITION = StudyContents(
     main_moments=_peak_and_end,
 )
 
-STUDIES = {contents.sweep: contents for contents in (INDUCTION_HEADS, COOPETITION)}
+STUDIES = {contents.sweep: contents for contents in (COOPETITION,)}
 """By the sweep's name."""

@@ -13,7 +13,7 @@ import pandas as pd
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.files.regular_file import read_json_object
-from coopetition_interp.studies.contents import INDUCTION_HEADS, StudyContents
+from coopetition_interp.studies.contents import COOPETITION, StudyContents
 from coopetition_interp.studies.study import MissingRunsError, Study, StudyError, write_table
 from coopetition_interp.training import Run
 from coopetition_interp.training.run_directory import RunDirectory
@@ -23,7 +23,7 @@ def pack_study(
     study: Study,
     out: str | Path,
     allow_missing: bool = False,
-    contents: StudyContents = INDUCTION_HEADS,
+    contents: StudyContents = COOPETITION,
 ) -> list[str]:
     """Copies what a study's figures need, a few megabytes in all.
 

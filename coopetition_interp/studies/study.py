@@ -99,7 +99,7 @@ class Study:
         sweep: Which sweep makes such a study.
     """
 
-    def __init__(self, path: str | Path, sweep: str = "induction-heads"):
+    def __init__(self, path: str | Path, sweep: str = "coopetition"):
         self.path = Path(path)
         self.sweep = sweep
 
