@@ -126,9 +126,7 @@ def rules(tables: Tables) -> list[Rule]:
             "over",
             0.8,
         ),
-        number(
-            "single heads: lowest final accuracy", single["last_accuracy"].min(), "over", 0.99
-        ),
+        number("single heads: lowest final accuracy", single["last_accuracy"].min(), "over", 0.99),
         holds(
             "every head alone learns later than all heads together",
             (times > together["learning_time"]).all(),

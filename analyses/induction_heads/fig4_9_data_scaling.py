@@ -47,7 +47,9 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     name = "{n_classes} classes, {n_labels} labels/{left}"
     tables = curves_and_shapes(training_curves(study, name, "scaling"))
     shapes = tables["shapes"]
-    sizes = shapes["curve"].str.extract(r"(?P<classes>\d+) classes, (?P<labels>\d+) .*/(?P<left>.+)")
+    sizes = shapes["curve"].str.extract(
+        r"(?P<classes>\d+) classes, (?P<labels>\d+) .*/(?P<left>.+)"
+    )
     sizes = sizes.astype({"classes": int, "labels": int})
     return {**tables, "shapes": pd.concat([sizes, shapes], axis=1)}
 

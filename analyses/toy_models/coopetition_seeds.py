@@ -59,8 +59,10 @@ def coopetition_tables(
         mechanism 2, and mechanism 1's rise), and `lengths_of_d`.
 
     Raises:
-        ValueError: As `gradient_descent`, or fewer than two steps.
+        ValueError: As `gradient_descent`, fewer than two steps, or `every` below 1.
     """
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every}")
     trajectory = simulate_coopetition(model, seeds, steps)
     curves = trajectory.table(model.curves(), every)
     became = outcomes(model, trajectory)

@@ -113,7 +113,9 @@ def beside(tables: Tables) -> list[Beside]:
             for name, rows in {"nothing": left, "c": c, "b and c": b_and_c}.items()
         ),
         *(
-            Beside(f"seed {seed} drawn, {row.clamped} clamped: half way at step", step_told(row.step))
+            Beside(
+                f"seed {seed} drawn, {row.clamped} clamped: half way at step", step_told(row.step)
+            )
             for row in tables["half_way"].itertuples()
         ),
     ]

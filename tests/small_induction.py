@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from coopetition_interp.studies import Study, induction_weights, pack_study
-from coopetition_interp.sweeps import induction_heads_plan
+from analyses.induction_heads.curves import CURVE_COLUMNS
+from analyses.induction_heads.runs import plan
+from coopetition_interp.reporting.figure_file import FigureFile, figure_files
+from coopetition_interp.reporting.measure import Measure
+from coopetition_interp.reporting.study import Study, pack_study
 from coopetition_interp.tasks.exemplar_label.features import GaussianFeatures
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
 from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
+FOLDER = Path(__file__).parents[1] / "analyses" / "induction_heads"
+FIGURES = [path.stem for path in figure_files(FOLDER)]
+FEW = 64
 FEATURES = GaussianFeatures(n_classes=400, n_exemplars=2, d_feature=8)
 LOG_2 = np.log(2)
 SEEN = np.arange(0, 1_000_001, 10_000)
@@ -66,13 +71,12 @@ def made_up_metrics(name: str) -> pd.DataFrame:
 
 def make_small_study(path: Path) -> Study:
     """Every run of the plan, with the weights of one short training where weights are read."""
-    plan = {planned.name: planned for planned in induction_heads_plan(FEATURES)}
-    first = plan["main"].resolve({})
+    planned_runs = plan(FEATURES)
+    first = planned_runs[0].resolve({})
     main = train(shortened(first), path / "main", progress=False)
     runs: dict[str, Run] = {"main": main}
-    for name, planned in plan.items():
-        if name == "main":
-            continue
+    for planned in planned_runs[1:]:
+        name = planned.name
         config = planned.resolve({need: runs[need] for need in planned.needs})
         with RunDirectory(path / name) as directory:
             directory.write_config(config, main.resolved)
@@ -83,7 +87,7 @@ def make_small_study(path: Path) -> Study:
                 main.path / "checkpoints", path / name / "checkpoints", copy_function=os.link
             )
         runs[name] = load_run(path / name)
-    return Study(path)
+    return Study(path, planned_runs)
 
 
 def shortened(config: RunConfig) -> RunConfig:
@@ -98,10 +102,14 @@ def shortened(config: RunConfig) -> RunConfig:
     )
 
 
-def count_few_sequences(patch: pytest.MonkeyPatch) -> None:
-    """Makes tables of few sequences."""
-    for name, few in {"N_PROGRESS": 64, "N_ABLATION": 64, "N_MISTAKES": 200, "N_SHOWN": 2}.items():
-        patch.setattr(induction_weights, name, few)
+def load(name: str) -> FigureFile:
+    """A figure's file, whose measures take few sequences."""
+    figure = FigureFile.load(FOLDER / f"{name}.py")
+    for measure in vars(figure.module).values():
+        if isinstance(measure, Measure) and "n_sequences" in measure.parameters:
+            few = {**measure.parameters, "n_sequences": FEW}
+            object.__setattr__(measure, "parameters", few)
+    return figure
 
 
 @cache
@@ -112,9 +120,9 @@ def small_study(folder: Path) -> Study:
 
 @cache
 def packed_small_study(folder: Path) -> Study:
-    """Its packed copy, with every table, likewise."""
-    out = folder / "small-study-packed" / "copy"
-    with pytest.MonkeyPatch.context() as patch:
-        count_few_sequences(patch)
-        assert pack_study(small_study(folder), out) == []
-    return Study(out)
+    """Its packed copy, with every figure's tables, likewise."""
+    study = small_study(folder)
+    for name in FIGURES:
+        load(name).draw(study)
+    columns = [column for column in CURVE_COLUMNS if column != "sequences_seen"]
+    return pack_study(study, folder / "small-study-packed", columns)
