@@ -65,7 +65,7 @@ def draw(tables: Tables) -> go.Figure:
     losses, strengths = tables["losses"], tables["strengths"]
     styles = evaluator_styles(losses["evaluator"].unique())
     add_seed_curves(figure, losses, "loss", "evaluator", styles, 1, 1)
-    heads = {head: head_style(head) for head in sorted(strengths["head"].unique())}
+    heads = {head: head_style(int(head)) for head in sorted(strengths["head"].unique())}
     add_seed_curves(figure, strengths, "induction_strength", "head", heads, 1, 2)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", col=1)

@@ -146,7 +146,7 @@ def beside(tables: Tables) -> list[Beside]:
         Beside(
             "any other head ablated: accuracy lost, at most", f"{lost.drop(strongest).max():.4f}"
         ),
-        Beside("strongest head alone: accuracy", f"{alone.loc[strongest, 'accuracy']:.3f}"),
+        Beside("strongest head alone: accuracy", f"{alone['accuracy'][strongest]:.4f}"),
         Beside(
             "single heads: loss under 0.4 log 2, quickest to slowest",
             ", ".join(f"{name} {thousands(time)}" for name, time in quickest.items()),

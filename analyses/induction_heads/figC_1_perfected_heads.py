@@ -147,7 +147,7 @@ def beside(tables: Tables) -> list[Beside]:
     return [
         Beside(
             "strongest head alone, perfect match: accuracy",
-            f"{_accuracy(tables).loc[strongest, 'match']:.4f}",
+            f"{float(_accuracy(tables)['match'][strongest]):.4f}",
         ),
         Beside(
             "labels that the strongest head miscopies more than its mean",

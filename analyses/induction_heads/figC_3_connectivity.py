@@ -118,7 +118,7 @@ def rules(tables: Tables) -> list[Rule]:
     previous_token = previous_token_heads(tables["heads"])
     strongest = strongest_heads(tables["heads"])[0]
     matches = _paths(tables, "values")
-    best, target = matches.stack().idxmax()
+    best, target = _strongest_path(matches)
     strong = set(matches.index[(matches > 0.55).any(axis=1)])
     copier = _paths(tables, "patterns")[strongest].idxmax()
     path, only, values = list(PUBLISHED)[:3]
@@ -133,7 +133,7 @@ def beside(tables: Tables) -> list[Beside]:
     """The paths, and how far the scores of weights agree with them."""
     strongest = strongest_heads(tables["heads"])[0]
     matches, copies = _paths(tables, "values"), _paths(tables, "patterns")[strongest]
-    best, target = matches.stack().idxmax()
+    best, target = _strongest_path(matches)
     over = matches > 0.5
     return [
         Beside(
@@ -172,6 +172,12 @@ def _matrix(tables: Tables, ablated: str, preserved: str, value: str) -> pd.Data
 def _paths(tables: Tables, preserved: str) -> pd.DataFrame:
     """Accuracy with all but one head of layer 0 ablated for a head of layer 1."""
     return _matrix(tables, "all but one", preserved, "accuracy")
+
+
+def _strongest_path(matches: pd.DataFrame) -> tuple[int, int]:
+    """From which head of layer 0 to which of layer 1."""
+    row, column = np.unravel_index(matches.to_numpy().argmax(), matches.shape)
+    return int(matches.index[int(row)]), int(matches.columns[int(column)])
 
 
 def _scores(tables: Tables, reads: str) -> pd.DataFrame:

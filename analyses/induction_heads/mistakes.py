@@ -13,7 +13,7 @@ from coopetition_interp.analysis.mistakes import heads_on_mistakes_of
 from coopetition_interp.analysis.perfected_heads import Perfected
 from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables
-from coopetition_interp.reporting.measure import measure, Measure
+from coopetition_interp.reporting.measure import Measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside
 from coopetition_interp.training import Run
@@ -68,15 +68,13 @@ def beside_ranks(tables: Tables, kind: str) -> list[Beside]:
     """How many mistakes there are, and the heads by their accuracy overall."""
     table = tables[""].sort_values("accuracy", ascending=False)
     first = table.iloc[0]
+    ranked = table[["head", "accuracy_on_mistakes", "accuracy"]].itertuples(index=False)
     n_mistakes, n_sequences = int(first["n_mistakes"]), int(first["n_sequences"])
     return [
         Beside(f"{kind} of the strongest head", f"{n_mistakes:,} of {n_sequences:,}"),
         *(
-            Beside(
-                RANK.format(rank),
-                f"head {row.head}: {100 * row.accuracy_on_mistakes:.1f}%; {100 * row.accuracy:.1f}%",
-            )
-            for rank, row in enumerate(table.itertuples(), start=1)
+            Beside(RANK.format(rank), f"head {head}: {100 * there:.1f}%; {100 * overall:.1f}%")
+            for rank, (head, there, overall) in enumerate(ranked, start=1)
         ),
         Beside("heads that do better there", f"{better_there(tables).sum()} of {len(table)}"),
     ]

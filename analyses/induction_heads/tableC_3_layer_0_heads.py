@@ -7,6 +7,8 @@ more of label tokens' attention to the token before; in the thesis they are head
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -72,7 +74,7 @@ PUBLISHED = {
 def rules(tables: Tables) -> list[Rule]:
     """Each set is needed for one of the two, and not for the other."""
     accuracy = _accuracy(tables).reindex([PREVIOUS_TOKEN, REST, ALL])
-    thresholds = (
+    thresholds: tuple[tuple[str, str, Literal["over", "under"], float], ...] = (
         (PREVIOUS_TOKEN, "patterns", "over", 0.95),
         (PREVIOUS_TOKEN, "values", "under", 0.9),
         (REST, "patterns", "under", 0.6),
@@ -89,7 +91,7 @@ def beside(tables: Tables) -> list[Beside]:
     accuracy = _accuracy(tables)
     return [
         *(
-            Beside(STATEMENT.format(ALL, kept), f"{accuracy.loc[ALL, kept]:.4f}")
+            Beside(STATEMENT.format(ALL, kept), f"{float(accuracy[kept][ALL]):.4f}")
             for kept in ("patterns", "values")
         ),
         Beside("previous-token heads", _which(tables)[PREVIOUS_TOKEN]),

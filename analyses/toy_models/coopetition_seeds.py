@@ -1,4 +1,4 @@
-"""What Figures 5a, 16 and 17 share: the coopetition model over seeds, what became of each, a picture.
+"""What Figures 5a, 16 and 17 share: the coopetition model over seeds.
 
 A divot is a transient rise of mechanism 2's error by 1 % of its range or more. It coincides if the
 error climbs while mechanism 1's falls (from a tenth to nine tenths of the way).
