@@ -85,10 +85,7 @@ def rules(tables: Tables) -> list[Rule]:
     for panel in PANELS:
         times = _row(tables, *panel)["learning_time"]
         first, last = times.iloc[0], times.fillna(float("inf")).iloc[-1]
-        if panel in ALIKE:
-            held = last <= MOST_DELAY * first
-        else:
-            held = last >= LEAST_DELAY * first
+        held = last <= MOST_DELAY * first if panel in ALIKE else last >= LEAST_DELAY * first
         found.append(holds(_statement(*panel), held))
     return found
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from coopetition_interp.studies import MissingRunsError, Study, StudyError
-from coopetition_interp.studies import induction_weights as weights
-from coopetition_interp.training import RunError
+from analyses.induction_heads.heads import heads_at_end
+from coopetition_interp.reporting.study import Study, StudyError
 
 PACKED = Path(__file__).parent.parent.parent / "checkpoints" / "induction-heads"
-TABLE = weights.LAYER_ABLATIONS
+
+
+def of_runs(runs):
+    """An index with these runs."""
+    return f'{{"at_published_scale": true, "runs": {runs}}}'
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def packed(tmp_path):
 
 def test_the_copy_is_read_while_it_is_whole(packed):
     study = Study(packed)
-    assert len(study.table(TABLE)) > 0
+    assert len(study.measured(heads_at_end, "main", init_seed=5)) == 16
     assert len(study.metrics("main")) > 0
-    assert study.config("main") == study.run("main").config
+    assert study.config("main") == study.load("main").config
 
 
 @pytest.mark.parametrize(
@@ -33,22 +36,22 @@ def test_the_copy_is_read_while_it_is_whole(packed):
     [
         ("", "cannot be read as JSON"),
         ("[]", "holds list in JSON"),
-        ("{}", "runs is missing"),
-        ('{"runs": []}', "runs: .*dictionary"),
-        ('{"runs": {"main": 3}}', "runs.main: .*; got 3"),
-        ('{"runs": {"main": {"status": {}}}}', "runs.main.config is missing"),
-        ('{"runs": {"main": {"config": []}}}', "runs.main.config: .*"),
+        ("{}", "at_published_scale is missing"),
+        ('{"at_published_scale": 1, "runs": {}}', "at_published_scale: .*"),
+        (of_runs("[]"), "runs: .*dictionary"),
+        (of_runs('{"main": 3}'), "runs.main: .*; got 3"),
+        (of_runs('{"main": {"status": {}}}'), "runs.main.about is missing"),
+        (of_runs('{"main": {"about": {"role": "main"}}}'), "runs.main.about: .*init_seed"),
+        (
+            of_runs('{"main": {"about": {"role": "main", "init_seed": 5}, "config": []}}'),
+            "runs.main.config: .*",
+        ),
     ],
 )
 def test_an_index_of_another_shape_names_file_and_field(packed, content, message):
     (packed / "study.json").write_text(content)
-    for read in (
-        lambda: Study(packed).runs,
-        lambda: Study(packed).config("main"),
-        lambda: Study(packed).missing(["main"]),
-    ):
-        with pytest.raises(StudyError, match=rf"study\.json .*{message}.*: pack the study again"):
-            read()
+    with pytest.raises(StudyError, match=rf"study\.json .*{message}.*: pack the study again"):
+        Study(packed)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +62,14 @@ def test_a_run_whose_name_leads_out_of_the_study_is_refused(packed, name):
     index["runs"][name] = index["runs"]["main"]
     (packed / "study.json").write_text(json.dumps(index))
     with pytest.raises(StudyError, match="should be a path inside the study"):
-        Study(packed).runs  # noqa: B018
+        Study(packed)
 
 
 def test_a_link_that_leads_out_of_a_packed_study_is_refused(packed, tmp_path):
     shutil.move(packed / "main", tmp_path / "elsewhere")
     (packed / "main").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StudyError, match=r"main leads out of the study"):
-        Study(packed).run("main")
+        Study(packed).load("main")
 
 
 def test_a_config_in_the_index_that_is_none_is_named(packed):
@@ -79,9 +82,10 @@ def test_a_config_in_the_index_that_is_none_is_named(packed):
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1\n", b"a,b\n1,2", b"\xff\xfe", b'a\n"1\n'])
 def test_a_damaged_table_is_named(packed, content):
-    (packed / "tables" / f"{TABLE.name}.csv").write_bytes(content)
-    with pytest.raises(StudyError, match=rf"{TABLE.name}\.csv is damaged .*: pack the study again"):
-        Study(packed).table(TABLE)
+    (file,) = (packed / "tables" / heads_at_end.name).iterdir()
+    file.write_bytes(content)
+    with pytest.raises(StudyError, match=rf"{file.name} is damaged .*: pack the study again"):
+        Study(packed).measured(heads_at_end, "main", init_seed=5)
 
 
 def test_damaged_or_missing_metrics_are_named(packed):
@@ -99,20 +103,3 @@ def test_damaged_or_missing_metrics_are_named(packed):
     os.mkfifo(metrics)
     with pytest.raises(StudyError, match=r"metrics\.csv is a named pipe"):
         Study(packed).metrics("main")
-
-
-def test_one_damaged_run_is_told_and_leaves_the_others(packed, tmp_path):
-    sweep = tmp_path / "sweep"
-    for name in ("main", "clamps/match"):
-        shutil.copytree(packed / "main", sweep / name)
-    (sweep / "clamps/match/status.json").write_text("[]")
-    study = Study(sweep)
-    assert study.runs == ["main"]
-    assert len(study.metrics("main")) > 0
-    with pytest.raises(MissingRunsError, match=r"match/status\.json holds list .*Make them by"):
-        study.require(["main", "clamps/match"], "a figure")
-    with pytest.raises(MissingRunsError, match=r"match/status\.json holds list"):
-        study.run("clamps/match")
-    (sweep / "main" / "resolved.json").write_text("{}")
-    with pytest.raises(RunError, match=r"resolved\.json is damaged \(d_feature is missing\)"):
-        study.run("main")
