@@ -1,9 +1,80 @@
-"""Study how strategies form, share circuits and fade while small transformers train."""
+"""Study how strategies form, share circuits and fade while small transformers train.
 
+    import coopetition_interp as ci
+
+gives what a notebook needs; each name is imported when it is first used.
+"""
+
+import importlib
 import warnings
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("coopetition-interp")
 
 # TransformerLens 3.9 announces, at every construction, that 4.0 drops HookedTransformer. This
 # package pins transformer-lens < 4 for that reason (see the README), so the notice is no news.
 warnings.filterwarnings(
     "ignore", message="HookedTransformer is deprecated", category=DeprecationWarning
 )
+
+_ROOMS = {
+    "analysis.checkpoints": (
+        "evaluate_checkpoints",
+        "metrics_over_checkpoints",
+        "over_checkpoints",
+    ),
+    "analysis.attention_strengths": ("head_strengths",),
+    "interventions": (
+        "AblateHeads",
+        "BlockPreviousToken",
+        "Clamp",
+        "During",
+        "GraftIn",
+        "GraftOut",
+        "HeadTemperature",
+        "InductionHeads",
+        "Preserve",
+        "PreviousTokenHeads",
+        "TokenInductionHeads",
+        "TwoPassClamp",
+        "clamped",
+        "layer_heads",
+        "run_clamped",
+        "run_clamped_with_cache",
+    ),
+    "reporting.checkpoint_explorer": ("checkpoint_explorer",),
+    "reporting.evaluators": ("evaluator_curves",),
+    "reporting.live_curves": ("LiveCurves",),
+    "sweeps": ("PlannedRun", "run_sweep_locally"),
+    "tasks.exemplar_label": ("ExemplarLabelConfig",),
+    "tasks.exemplar_label.evaluation": ("evaluate",),
+    "tasks.presets": ("preset",),
+    "tasks.tokens": ("RepeatedTokens", "TokenConfig", "save_tokens"),
+    "training": (
+        "OptimizerConfig",
+        "RunConfig",
+        "Schedule",
+        "Task",
+        "TrainingStep",
+        "load_run",
+        "resume",
+        "train",
+    ),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = ["__version__", *sorted(_ROOM_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(
+            f"coopetition_interp has no {name!r}; it has {', '.join(sorted(_ROOM_OF))}, and its "
+            "rooms have the rest"
+        )
+    return getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF})

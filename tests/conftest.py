@@ -1,6 +1,7 @@
 """What every test shares: one thread (tests run side by side), fixed draws, a small trained run."""
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,16 @@ import torch
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from coopetition_interp.training import Run, preset, train
+from coopetition_interp.tasks.exemplar_label import preset
+from coopetition_interp.training import Run, train
 from coopetition_interp.training.run_config import RunConfig
 
 torch.set_num_threads(1)
+
+# A shell without job control starts what is in the background with SIGINT ignored, which would be
+# inherited by all that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, however slow the machine: a failure is the code's, not chance's.
 hypothesis.settings.register_profile(

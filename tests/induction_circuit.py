@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from coopetition_interp.tasks.exemplar_label import ClassesConfig
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.tasks.exemplar_label.features import OneHotFeatures
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
-from coopetition_interp.training import ClassesConfig, Run, RunConfig, load_run
+from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.task import build_task
 
@@ -63,7 +64,7 @@ def induction_circuit(n_layers: int = 2) -> ExemplarLabelTransformer:
 
 def induction_config(n_layers: int = 2) -> RunConfig:
     """A run of such models, on one-hot classes."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         features=OneHotFeatures(n_classes=N_CLASSES),
         classes=ClassesConfig(n_train=N_CLASSES),
         model=ModelConfig(

@@ -27,8 +27,9 @@ from coopetition_interp.sweeps import coopetition as sweep
 from coopetition_interp.sweeps import coopetition_plan
 from coopetition_interp.sweeps.coopetition import FULL_SIZE, SCALES, SIZES, moment_in_name
 from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
-from coopetition_interp.training import Run, RunConfig, Schedule, load_run, preset, train
+from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 SEEDS = (5, 6, 7)

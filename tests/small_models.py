@@ -88,3 +88,7 @@ def n_hooks(model: torch.nn.Module) -> int:
         + len(getattr(module, "fwd_hooks", ()))
         for module in model.modules()
     )
+
+
+DIVERGING = ["optimizer.learning_rate=10", "model.layer_norm=false", "model.mlps=true"]
+"""Overrides of a run whose loss overflows within steps, by the cube in an MLP's GELU."""

@@ -10,8 +10,9 @@ from coopetition_interp.analysis.landmarks import landmarks
 from coopetition_interp.figures.coopetition.all_figures import STUDY_FIGURES
 from coopetition_interp.figures.every_figure import ON_REAL_FEATURES
 from coopetition_interp.studies import Study
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
-from coopetition_interp.training import load_run, preset
+from coopetition_interp.training import load_run
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 

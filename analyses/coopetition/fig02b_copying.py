@@ -53,7 +53,7 @@ def draw(tables: Tables) -> go.Figure:
             opacity=0.6,
             line={"color": style.colour, "width": 1.5},
         )
-    figure.update_xaxes(title_text="attention delta (to the right label less to the other)")
+    figure.update_xaxes(title_text="attention delta (right label less other)")
     figure.update_yaxes(title_text="in-context accuracy on CIWL", range=[-0.02, 1.04])
     title = "One head of layer 1 alone, every seed"
     figure.update_layout(title=title, template=TEMPLATE, height=480, hovermode="closest")

@@ -143,7 +143,8 @@ def draw(tables: Tables) -> go.Figure:
         figure.update_yaxes(range=[-0.02, 1.04], row=row, col=col)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text="induction strength", row=1, col=1)
-    figure.update_yaxes(title_text=metric_name("in_context_accuracy"), row=2, col=1)
+    for row, col in ((1, 2), (2, 1)):
+        figure.update_yaxes(title_text=metric_name("in_context_accuracy"), row=row, col=col)
     figure.update_layout(title="Layer 1 stays, layer 0 switches", template=TEMPLATE, height=760)
     return figure
 

@@ -14,7 +14,7 @@ from coopetition_interp.analysis.moments import first_reaching
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import in_millions
+from coopetition_interp.reporting.style import sequence_count
 from coopetition_interp.reporting.verdicts import Rule, YesNoRule
 
 LEARNED = 0.75
@@ -28,7 +28,7 @@ def table(study: Study) -> pd.DataFrame:
 def draw(tables: Tables) -> go.Figure:
     """The ICL evaluator's loss, a panel for each moment."""
     panels = {
-        "random weights" if moment == 0 else f"from {in_millions(moment)}": runs
+        "random weights" if moment == 0 else f"from {sequence_count(moment)}": runs
         for moment, runs in tables[""].groupby("moment")
     }
     title = "ICL-only training with a graft from CIWL-only training"

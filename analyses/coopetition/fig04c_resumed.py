@@ -14,7 +14,7 @@ from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.style import in_millions
+from coopetition_interp.reporting.style import sequence_count
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 
@@ -25,7 +25,7 @@ def table(study: Study) -> pd.DataFrame:
 
 def draw(tables: Tables) -> go.Figure:
     """Flip and ICL, a panel for each moment."""
-    panels = {f"from {in_millions(at)}": runs for at, runs in tables[""].groupby("moment")}
+    panels = {f"from {sequence_count(at)}": runs for at, runs in tables[""].groupby("moment")}
     title = "Bursty training resumed from CIWL-only training"
     return evaluator_panels(panels, ("flip", "icl"), title)
 

@@ -73,7 +73,8 @@ def draw(tables: Tables) -> go.Figure:
     """The loss and its parts around ICL's rise, a panel each."""
     styles = {part: CurveStyle(name, "#2ca02c") for part, name in NAMES.items()}
     panels = {style.name: {part: style} for part, style in styles.items()}
-    return curve_panels(tables[""], panels, "loss", "part", "CIWL's loss (nats) as ICL forms")
+    figure = curve_panels(tables[""], panels, "loss", "part", "CIWL's loss (nats) as ICL forms")
+    return figure.update_layout(showlegend=False)  # the panels' titles say it
 
 
 PUBLISHED = {

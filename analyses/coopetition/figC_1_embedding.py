@@ -28,6 +28,7 @@ from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import evaluator_styles
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
@@ -79,7 +80,7 @@ def draw(tables: Tables) -> go.Figure:
         "embedding": "embedding ablated, patterns and values preserved",
     }
     return grouped_bars(
-        list(mean.index),
+        [style.name for style in evaluator_styles(mean.index).values()],
         {name: mean[ablated].tolist() for ablated, name in names.items()},
         "Embedding to output alone, and without it",
         "in-context accuracy",

@@ -39,12 +39,13 @@ from coopetition_interp.interventions import (
     SelfAttentionHeads,
 )
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.features import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import (
     matched_evaluators,
     standard_evaluators,
 )
-from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
+from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule
 
 FULL_SIZE = (12_800, 20)
 SMALLER_SIZES = ((12_800, 5), (1_600, 20), (1_600, 5))
@@ -111,6 +112,8 @@ class Scale:
 
 
 M = 1_000_000
+
+PUBLISHED_SCALE = "paper"
 
 SCALES: dict[str, Scale] = {
     # To try the machinery in a few thousand sequences; nothing is claimed of it.

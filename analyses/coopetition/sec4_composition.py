@@ -21,6 +21,7 @@ from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import evaluator_styles
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
@@ -58,7 +59,7 @@ def draw(tables: Tables) -> go.Figure:
     mean = tables[""].pivot_table(index="evaluator", columns="cut", values="in_context_accuracy")
     names = {"nothing": "intact", "output": "output cut", **{c: f"{c} cut" for c in "QKV"}}
     return grouped_bars(
-        list(mean.index),
+        [style.name for style in evaluator_styles(mean.index).values()],
         {names[cut]: mean[cut].tolist() for cut in CUTS},
         "Layer 0 cut from the output, or from layer 1's queries, keys or values",
         "in-context accuracy",

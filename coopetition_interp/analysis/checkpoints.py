@@ -27,7 +27,9 @@ from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 from coopetition_interp.training.run import Run, load_weights
+from coopetition_interp.training.run_config import Evaluate
 from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.task import moved
 
 MeasuredOn = TypeVar("MeasuredOn")
 
@@ -147,6 +149,42 @@ def metrics_over_checkpoints(
             scorers = ByPhase(bind_phases(clamps, model), make)
         rows.append({"sequences_seen": seen, **summarise(scorers.at(seen)(sequences))})
     return pd.DataFrame(rows)
+
+
+def evaluate_checkpoints(
+    run: Run,
+    clamps: Iterable[Clamp] = (),
+    checkpoints: Iterable[int] | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Every evaluator's metrics at every checkpoint, for a run of whatever task.
+
+    Args:
+        run: The run; its own clamps are held only if given here.
+        clamps: As for `metrics_over_checkpoints`.
+        checkpoints: As for `checkpoint_models`.
+        device: As for `checkpoint_models`.
+        progress: As for `checkpoint_models`.
+
+    Returns:
+        Columns `sequences_seen`, `evaluator`, the task's metrics, `n_sequences`.
+
+    Raises:
+        RunError: See `checkpoint_models`.
+        ValueError: If clamps do not fit the model.
+    """
+    sequences = {name: moved(batch, device) for name, batch in run.evaluation_sequences.items()}
+    evaluate: ByPhase[Evaluate] | None = None
+    tables = []
+    for seen, model in checkpoint_models(run, checkpoints, device, progress):
+        if evaluate is None:
+            make = partial(run.config.evaluator, model)
+            evaluate = ByPhase(bind_phases(clamps, model), make)
+        table = evaluate.at(seen)(sequences)
+        table.insert(0, "sequences_seen", seen)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def strengths_over_checkpoints(

@@ -91,6 +91,16 @@ def directory_to_write(text: str) -> Path:
     return path
 
 
+def named_directory(text: str) -> tuple[str, Path]:
+    """A name and a directory that is there, as in NAME=DIR."""
+    name, equals, directory = text.partition("=")
+    if not (name and equals and directory):
+        raise argparse.ArgumentTypeError(f"must be NAME=DIR; got {shortened(text)}")
+    if not Path(directory).is_dir():
+        raise argparse.ArgumentTypeError(f"{shortened(directory)} is not there")
+    return name, Path(directory)
+
+
 def file_to_write(text: str) -> Path:
     """A file, which need not be there."""
     path = _writable(text)

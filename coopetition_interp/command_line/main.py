@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+import coopetition_interp
 from coopetition_interp.command_line.arguments import OneLineParser, check_words, whole_number
 from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
-from coopetition_interp.command_line.studies import add_figures, add_sweep
+from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import exit_code, interruptible
@@ -33,12 +34,18 @@ def build_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"coopetition-interp {coopetition_interp.__version__}",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_train(commands)
     add_evaluate(commands)
     add_features(commands)
     add_sweep(commands)
     add_figures(commands)
+    add_pack(commands)
     add_thin(commands)
     add_presets(commands)
     add_bench(commands)
@@ -111,12 +118,12 @@ def add_presets(commands) -> None:
 
 
 def _presets(options: argparse.Namespace) -> None:
-    from coopetition_interp.training import PRESETS, preset
+    from coopetition_interp.tasks.presets import PRESETS, preset
     from coopetition_interp.training.overrides import dotted_fields
 
     if options.name is None:
         for name, make in PRESETS.items():
-            print(f"{name:<10} {(make.__doc__ or '').splitlines()[0]}")
+            print(f"{name:<15} {(make.__doc__ or '').splitlines()[0]}")
         return
     for name, value in dotted_fields(preset(options.name).to_dict()):
         print(f"{name}={value}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coopetition_interp.command_line.arguments import (
     MOST_SEQUENCES,
@@ -15,6 +16,9 @@ from coopetition_interp.command_line.arguments import (
     whole_number,
 )
 from coopetition_interp.command_line.subcommand import subcommand
+
+if TYPE_CHECKING:
+    from coopetition_interp.training import Run
 
 OVERRIDES_HELP = """\
 Any field of the preset can be changed: field=value, nested fields with dots, values as JSON or
@@ -68,7 +72,8 @@ def add_train(commands) -> None:
 def _train(options: argparse.Namespace) -> None:
     from coopetition_interp.interventions import parse_clamp
     from coopetition_interp.tasks.exemplar_label.features import FeatureFile, allow_downloads
-    from coopetition_interp.training import ConfigError, preset, resume, train
+    from coopetition_interp.tasks.presets import preset
+    from coopetition_interp.training import ConfigError, resume, train
 
     if options.resume is not None:
         if any((options.preset, options.overrides, options.out, options.clamp, options.features)):
@@ -79,7 +84,7 @@ def _train(options: argparse.Namespace) -> None:
             progress=not options.quiet,
             wandb_project=options.wandb,
         )
-        print(f"finished: {run.path}")
+        _tell_finished(run)
         return
     if options.until is not None:
         raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
@@ -93,7 +98,18 @@ def _train(options: argparse.Namespace) -> None:
     # Downloads are allowed: the config is the user's own words, no file's.
     with nothing_left_if_refused(options.out), allow_downloads():
         run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
+    _tell_finished(run)
+
+
+def _tell_finished(run: Run) -> None:
+    """The scores at the end, where they are, and what to do next."""
+    metrics = run.metrics
+    if not metrics.empty:
+        last = metrics[metrics["sequences_seen"] == metrics["sequences_seen"].max()]
+        shown = last.dropna(axis="columns", how="all").drop(columns="n_sequences", errors="ignore")
+        print(shown.to_string(index=False, float_format="%.3f", na_rep=""))
     print(f"finished: {run.path}")
+    print(f"next: `coopetition-interp evaluate {run.path} --at all` scores every checkpoint")
 
 
 # evaluate -----------------------------------------------------------------------------------
@@ -129,7 +145,6 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     from coopetition_interp.files.atomic_file import atomic_file
     from coopetition_interp.interventions import active_at, parse_clamp
-    from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
     from coopetition_interp.training import load_run
 
     run = load_run(options.directory)
@@ -141,7 +156,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
         seen = int(run.checkpoint_path(moment).stem)
         held = active_at(clamps, seen)
-        table = evaluate(run.model(moment), run.evaluation_sequences, held)
+        table = run.config.evaluator(run.model(moment), held)(run.evaluation_sequences)
         tables.append(table.assign(sequences_seen=seen))
     result = pd.concat(tables, ignore_index=True)
     if options.out is None:

@@ -1,9 +1,8 @@
-"""Subcommands about a study: sweep, figures."""
+"""Subcommands about a study: sweep, figures, pack."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,45 +10,32 @@ from typing import TYPE_CHECKING
 from coopetition_interp.command_line.arguments import (
     directory_to_write,
     existing_file,
+    named_directory,
     whole_number,
 )
 from coopetition_interp.command_line.subcommand import subcommand
-from coopetition_interp.config_class import shortened
 
 if TYPE_CHECKING:
     from coopetition_interp.sweeps import PlannedRun
-    from coopetition_interp.tasks.exemplar_label.features import FeatureFile
 
 # sweep --------------------------------------------------------------------------------------
 
 
 def add_sweep(commands) -> None:
-    """`sweep`: every run of a study."""
+    """`sweep`: every run of a plan."""
     parser = subcommand(
         commands,
         "sweep",
-        "do every run of a study",
+        "do every run of a plan",
         "Finished runs are skipped, interrupted ones resumed; a failed one is reported and does\n"
-        "not stop the others. Without --features the study runs on synthetic Gaussian classes, at\n"
-        "the omniglot and paper presets on Omniglot.",
+        "not stop the others.",
     )
-    parser.add_argument(
-        "name",
-        help="induction-heads, coopetition, or a plan's file, which is run: its function plan() "
-        "gives the runs",
-    )
+    _add_plan(parser)
     parser.add_argument(
         "--out", type=directory_to_write, required=True, metavar="DIR", help="its directory"
     )
     parser.add_argument(
-        "--preset",
-        help="scale of the coopetition study: laptop (default), omniglot, paper, or tiny to try it",
-    )
-    parser.add_argument(
-        "--features",
-        type=existing_file,
-        metavar="FILE",
-        help="a feature file of Omniglot's characters",
+        "--features", type=existing_file, metavar="FILE", help="a feature file, for such a plan"
     )
     parser.add_argument(
         "--workers",
@@ -82,6 +68,16 @@ def add_sweep(commands) -> None:
         "--status", action="store_true", help="print the state of each run and stop"
     )
     parser.set_defaults(run=_sweep)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "plan",
+        metavar="PLAN.py",
+        help="a plan's file, such as the runs.py of a folder of analyses/; it is run, and its "
+        "function plan() gives the runs",
+    )
+    parser.add_argument("--preset", help="handed to plan(), such as tiny to try it")
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -118,54 +114,13 @@ def _run(plan, options: argparse.Namespace):
     )
 
 
-def _plan_of(options: argparse.Namespace):
-    from coopetition_interp.sweeps import coopetition_plan, induction_heads_plan
-    from coopetition_interp.tasks.exemplar_label.features import (
-        FeatureFile,
-        FeatureSource,
-        GaussianFeatures,
-    )
-    from coopetition_interp.training import ConfigError
+def _plan_of(options: argparse.Namespace) -> list[PlannedRun]:
+    from coopetition_interp.sweeps.plan_file import read_plan
+    from coopetition_interp.tasks.exemplar_label.features import FeatureFile
 
-    path = None if options.features is None else str(options.features.resolve())
-    if options.name == "coopetition":
-        source = None if path is None else FeatureFile(path=path)
-        return coopetition_plan("laptop" if options.preset is None else options.preset, source)
-    if options.name.endswith(".py"):
-        return _plan_of_file(options, None if path is None else FeatureFile(path=path))
-    if options.name != "induction-heads":
-        raise ConfigError(
-            f"there is no study {shortened(options.name)}: choose induction-heads, coopetition, or "
-            "the file of a plan (*.py)"
-        )
-    if options.preset is not None:
-        raise ConfigError("--preset is for the coopetition study; induction-heads has one scale")
-    features: FeatureSource = GaussianFeatures(n_classes=1623)
-    if path is not None:
-        features = FeatureFile(path=path, transforms="unrotated")
-    return induction_heads_plan(features)
-
-
-def _plan_of_file(options: argparse.Namespace, features: FeatureFile | None) -> list[PlannedRun]:
-    """The plan that a file of the user's makes, handed --preset and --features if they are given.
-
-    Raises:
-        ConfigError: Its function does not take them, or gives no runs.
-    """
-    from coopetition_interp.reporting.figure_file import load_plan
-    from coopetition_interp.sweeps import PlannedRun
-    from coopetition_interp.training import ConfigError
-
-    make = load_plan(Path(options.name))
-    given = {"preset_name": options.preset, "features": features}
-    given = {name: value for name, value in given.items() if value is not None}
-    takes = inspect.signature(make).parameters
-    for name in given.keys() - takes.keys():
-        raise ConfigError(f"plan() of {options.name} takes no {name}: leave that option out")
-    plan = list(make(**given))
-    if not plan or not all(isinstance(run, PlannedRun) for run in plan):
-        raise ConfigError(f"plan() of {options.name} gives no list of PlannedRun")
-    return plan
+    file = options.features
+    features = None if file is None else FeatureFile(path=str(file.resolve()))
+    return read_plan(options.plan, preset_name=options.preset, features=features)
 
 
 def _check_features(plan: Sequence[PlannedRun]) -> None:
@@ -174,9 +129,9 @@ def _check_features(plan: Sequence[PlannedRun]) -> None:
     Raises:
         ValueError: The file is no feature file, or has too few classes or exemplars.
     """
-    from coopetition_interp.training import RunConfig
+    from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 
-    configs = [each.config for each in plan if isinstance(each.config, RunConfig)]
+    configs = [each.config for each in plan if isinstance(each.config, ExemplarLabelConfig)]
     for source in dict.fromkeys(config.features for config in configs):
         bank = source.load()
         for classes in dict.fromkeys(c.classes for c in configs if c.features == source):
@@ -192,22 +147,30 @@ def add_figures(commands) -> None:
         commands,
         "figures",
         "draw every figure and write one page of them",
-        "Without --runs everything is drawn from what the repository keeps under checkpoints/,\n"
-        "without training; call it in the repository's root. With --runs it is drawn from sweeps\n"
-        "of your own, and of the other two studies only those you name.",
+        "Without --runs everything is drawn from the packed studies under checkpoints/, without\n"
+        "training. With --runs it is drawn from sweeps of your own, and of the studies that need\n"
+        "runs only those you name. Call it where analyses/ is, or give folders by --study.",
     )
     parser.add_argument(
         "--out", type=directory_to_write, required=True, metavar="DIR", help="where it goes"
     )
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="directory of `sweep coopetition`")
     parser.add_argument(
-        "--real-runs",
-        type=Path,
-        metavar="DIR",
-        help="directory of `sweep coopetition --preset omniglot`",
+        "--runs",
+        type=named_directory,
+        action="append",
+        default=[],
+        metavar="STUDY=DIR",
+        help="a study's name, as its folder has it, and the directory of its sweep; may be given "
+        "again",
     )
+    parser.add_argument("--preset", help="that of the sweeps, if not the plan's default")
     parser.add_argument(
-        "--induction-heads", type=Path, metavar="DIR", help="directory of `sweep induction-heads`"
+        "--study",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of figures, instead of those of analyses/; may be given again",
     )
     parser.add_argument(
         "--images", action="store_true", help="also an HTML and a PNG of each figure (minutes)"
@@ -216,36 +179,66 @@ def add_figures(commands) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from coopetition_interp.figures.every_figure import draw_every_figure
-    from coopetition_interp.figures.study_script import PACKED_STUDIES
-    from coopetition_interp.studies import Study
+    from coopetition_interp.reporting.every_figure import draw_every_figure
 
-    own_runs = any((options.runs, options.real_runs, options.induction_heads))
-
-    def study(given: Path | None, packed: str, sweep: str) -> Study | None:
-        path = given if own_runs else PACKED_STUDIES / packed
-        if path is None:
-            return None
-        if not path.is_dir():
-            mend = (
-                "give the directory of a sweep"
-                if own_runs
-                else "call this in the root of the repository, which keeps its studies under "
-                "checkpoints/, or give --runs DIR"
-            )
-            raise FileNotFoundError(f"{path} is not there: {mend}")
-        return Study(path, sweep)
-
-    page, missing = draw_every_figure(
-        options.out,
-        coopetition=study(options.runs, "coopetition", "coopetition"),
-        real=study(options.real_runs, "coopetition-omniglot", "coopetition"),
-        induction_heads=study(options.induction_heads, "induction-heads", "induction-heads"),
-        images=options.images,
+    page, chapters, told = draw_every_figure(
+        options.out, options.study, dict(options.runs), options.preset, options.images
     )
+    for line in told:
+        print(line)
     print(f"wrote {page}")
+    missing = [(names, why) for each in chapters for why, names in each.reasons.items()]
     if missing:
-        print(f"{len(missing)} figures were not drawn")
-        print("\n".join(f"{name}: {reason}" for name, reason in missing.items()))
-        if own_runs:  # else what the repository keeps is all there is to draw
-            raise RuntimeError(f"{len(missing)} figures were not drawn: {', '.join(missing)}")
+        told = f"{sum(len(names) for names, _ in missing)} figures were not drawn"
+        print(told)
+        print("\n".join(f"{', '.join(names)}: {why}" for names, why in missing))
+        if options.runs:  # else what is packed is all there is to draw
+            raise RuntimeError(f"{told}: {', '.join(sum((names for names, _ in missing), []))}")
+
+
+# pack ---------------------------------------------------------------------------------------
+
+
+def add_pack(commands) -> None:
+    """`pack`: a sweep's small copy."""
+    parser = subcommand(
+        commands,
+        "pack",
+        "copy what the figures need of a sweep",
+        "Draws the figures beside the plan's file first, and keeps what they used: configs,\n"
+        "metrics and tables; no weights.",
+    )
+    _add_plan(parser)
+    parser.add_argument("--runs", type=Path, required=True, metavar="DIR", help="the sweep")
+    parser.add_argument(
+        "--out", type=directory_to_write, required=True, metavar="DIR", help="the copy"
+    )
+    parser.add_argument(
+        "--every",
+        type=whole_number(1, 1000),
+        default=1,
+        metavar="N",
+        help="keep every so many evaluations (default 1)",
+    )
+    parser.add_argument(
+        "--column",
+        action="append",
+        metavar="NAME",
+        help="a metric that is kept, instead of all; may be given again",
+    )
+    parser.set_defaults(run=_pack)
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from coopetition_interp.reporting.chapter import Source, draw_figure
+    from coopetition_interp.reporting.figure_file import figure_files
+    from coopetition_interp.reporting.load_study import load_study
+    from coopetition_interp.reporting.pack import pack_study
+
+    study = load_study(options.runs, options.plan, options.preset)
+    for file in figure_files(Path(options.plan).parent):
+        drawn = draw_figure(file, Source(study=study))
+        if isinstance(drawn, str):
+            print(f"{file.stem} is not drawn: {drawn}")
+    pack_study(study, options.out, options.column, options.every)
+    print(f"wrote {options.out}")

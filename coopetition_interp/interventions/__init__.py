@@ -33,7 +33,7 @@ from coopetition_interp.interventions.attention_clamps import (
     SelfAttentionHeads,
     SilenceExemplarAttention,
 )
-from coopetition_interp.interventions.binding import BoundClamps, bind
+from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
 from coopetition_interp.interventions.claims import Claim
 from coopetition_interp.interventions.clamp import (
     Clamp,
@@ -59,6 +59,7 @@ from coopetition_interp.interventions.serialise import (
     clamp_to_dict,
     parse_clamp,
 )
+from coopetition_interp.interventions.token_clamps import TokenInductionHeads
 from coopetition_interp.interventions.two_pass import (
     CopyFromHead,
     HeadTemperature,
@@ -75,6 +76,7 @@ __all__ = [
     "Claim",
     "Clamp",
     "ClampedBatch",
+    "Clamps",
     "CopyFromHead",
     "During",
     "Edit",
@@ -90,6 +92,7 @@ __all__ = [
     "PreviousTokenHeads",
     "SelfAttentionHeads",
     "SilenceExemplarAttention",
+    "TokenInductionHeads",
     "TwoPassClamp",
     "active_at",
     "bind",

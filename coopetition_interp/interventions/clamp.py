@@ -12,19 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from coopetition_interp.interventions.claims import Claim
 from coopetition_interp.interventions.fields import clipped, shown
-from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
+from coopetition_interp.interventions.inputs import LabelledInput, ModelInput
 
 Edit = tuple[str, Callable[[Tensor], Tensor]]
 """A hook point's name, and what becomes of the activation there."""
 
-ModelInput = Sequences | Int[Tensor, "batch n_tokens"]
-"""Sequences for an `ExemplarLabelTransformer`, tokens for any other `HookedTransformer`."""
 
 MASKED_SCORE = -1e9
 """Attention score (or logit) of what must have no weight; its softmax is exactly 0."""
@@ -76,13 +74,13 @@ class ClampedBatch:
         self._look()
         return self._first_pass
 
-    def labelled(self, clamp: Clamp) -> Sequences:
+    def labelled(self, clamp: Clamp) -> LabelledInput:
         """The input as `Sequences`, for a clamp that has to know exemplars from labels.
 
         Raises:
             TypeError: If the model is fed tokens.
         """
-        if not isinstance(self.input, Sequences):
+        if not isinstance(self.input, LabelledInput):
             raise TypeError(
                 f"{shown(clamp)} has to know exemplars from labels: it needs Sequences; got "
                 f"{type(self.input).__name__}"

@@ -27,9 +27,6 @@ from coopetition_interp.interventions.on_hook_points import (
     edited,
     weights_in_place,
 )
-from coopetition_interp.tasks.exemplar_label.model.exemplar_label_transformer import (
-    ExemplarLabelTransformer,
-)
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool]
 
@@ -172,7 +169,7 @@ def _forward(
     **how: Any,
 ) -> Any:
     """The model's output, with some of its weights replaced."""
-    query_of_all = return_type == "query_logits" and not isinstance(model, ExemplarLabelTransformer)
+    query_of_all = return_type == "query_logits" and not getattr(model, "gives_query_logits", False)
     how["return_type"] = "logits" if query_of_all else return_type
     if weights:
         output = functional_call(model, dict(weights), (input,), how)

@@ -18,8 +18,8 @@ from coopetition_interp.reporting.evaluators import CHANCE, evaluator_curves
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     evaluator_styles,
-    in_millions,
     millions,
+    sequence_count,
     sequences_seen_axis,
 )
 from coopetition_interp.training.run import Run
@@ -286,7 +286,7 @@ def _slider(checkpoints: list[int]) -> dict[str, Any]:
         "transition": {"duration": 0},
         "steps": [
             {
-                "label": in_millions(seen),
+                "label": sequence_count(seen),
                 "value": str(seen),
                 "method": "animate",
                 "args": [[str(seen)], {**at_once, "transition": {"duration": 0}}],

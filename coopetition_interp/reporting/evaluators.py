@@ -15,10 +15,10 @@ from coopetition_interp.analysis.landmarks import Landmarks, Peak
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     evaluator_styles,
-    in_millions,
     is_fraction,
     metric_name,
     millions,
+    sequence_count,
     sequences_seen_axis,
 )
 
@@ -151,7 +151,7 @@ def _add_landmarks(
         figure.add_scatter(
             x=[place / 1e6],
             y=[float(np.interp(place, curve["sequences_seen"], curve["value"]))],
-            name=f"{number}: {text}, {in_millions(place)}",
+            name=f"{number}: {text}, {sequence_count(place)}",
             mode="markers+text",
             text=[f"<b>{number}</b>"],
             textfont={"size": 11, "color": styles[evaluator].colour},

@@ -3,7 +3,8 @@
 Such a file has, top to bottom:
 
 - a docstring: its first line is the title, the rest the published claim and where it stands;
-- `table(study)`: what the figure is drawn from, one tidy table or several by name;
+- `table(study)`: what the figure is drawn from, one tidy table or several by name; `study` is None
+  where the folder has no `runs.py`, and what is drawn is simulated on the spot;
 - `draw(tables)`: the plotly figure;
 - `PUBLISHED`: the published numbers, in words, by the statement of the rule they stand beside;
 - `rules(tables)`: the rules that decide the claim, fixed before the runs were looked at;
@@ -14,27 +15,26 @@ and ends with
 
     if __name__ == "__main__":
         draw_figure_file(__file__)
-
-In a folder without `runs.py` nothing is trained: `table` gets no study (None), and computes.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from coopetition_interp.reporting.study import Study, StudyError, write_table
+from coopetition_interp.reporting.load_study import load_study
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study, write_table
 from coopetition_interp.reporting.verdicts import Beside, Rule, Verdict, verdict_of
 from coopetition_interp.reporting.write import write_figure
+from coopetition_interp.sweeps.plan_file import load_module
 
 Tables = Mapping[str, pd.DataFrame]
 FIGURE_FILES = ("fig*.py", "sec*.py", "table*.py")
@@ -58,7 +58,7 @@ class DrawnFigure:
         rules: What decides, with what was found.
         beside: Numbers that decide nothing.
         published: Published numbers in words, by a rule's or such a number's statement.
-        verdict: On the claim.
+        single_run: Whether a single run, at the published scale, decides alone.
         why: Where ours differs, the best explanation; empty if there is none.
     """
 
@@ -69,19 +69,43 @@ class DrawnFigure:
     tables: Tables
     rules: Sequence[Rule]
     published: Mapping[str, str]
-    verdict: Verdict
     beside: Sequence[Beside] = ()
+    single_run: bool = False
     why: str = ""
 
     @property
+    def verdict(self) -> Verdict:
+        """On the claim."""
+        return verdict_of(self.rules, self.single_run)
+
+    @property
+    def deciding_rule(self) -> Rule:
+        """The first rule whose verdict is the claim's."""
+        return next(r for r in self.rules if r.verdict(self.single_run) == self.verdict)
+
+    @property
+    def finding(self) -> str:
+        """What was found, in a sentence or two: how many rules say what, and the deciding one."""
+        counts = Counter(rule.verdict(self.single_run) for rule in self.rules)
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        rules = "One check" if len(self.rules) == 1 else f"{len(self.rules)} checks"
+        rule = self.deciding_rule
+        published = self.published.get(rule.statement)
+        beside = f"; published: {published}" if published else ""
+        statement = rule.statement[:1].upper() + rule.statement[1:]
+        return f"{rules}: {told}. {statement}: {rule.found}{beside}."
+
+    @property
     def numbers(self) -> pd.DataFrame:
-        """A row per rule, and per number beside them: in words, the published value, ours."""
+        """A row per rule, then per number beside them: in words, published, ours, verdict."""
         rows = [*self.rules, *self.beside]
+        verdicts = [rule.verdict(self.single_run) for rule in self.rules]
         return pd.DataFrame(
             {
                 "rule": [row.rule for row in rows],
                 "published": [self.published.get(row.statement, "") for row in rows],
                 "ours": [row.found for row in rows],
+                "verdict": [*verdicts, *("" for _ in self.beside)],
             }
         )
 
@@ -129,15 +153,17 @@ class FigureFile:
         return cls(path, module)
 
     def draw(self, study: Study | None = None) -> DrawnFigure:
-        """The figure from a study; None where nothing is trained.
+        """The figure from a study, or from nothing where the folder has no `runs.py`.
 
         Raises:
             StudyError: The study lacks what it needs.
-            FigureFileError: A published number stands beside no rule.
+            FigureFileError: There is no rule, or a published number stands beside none.
         """
         made = self.module.table(study)
         tables = {"": made} if isinstance(made, pd.DataFrame) else dict(made)
         rules = list(self.module.rules(tables))
+        if not rules:
+            raise FigureFileError(f"{self.path}: rules() gives none, so nothing is decided")
         beside = list(self.module.beside(tables)) if hasattr(self.module, "beside") else []
         published: Mapping[str, str] = self.module.PUBLISHED
         unknown = published.keys() - {row.statement for row in [*rules, *beside]}
@@ -154,8 +180,8 @@ class FigureFile:
             tables=tables,
             rules=rules,
             published=published,
-            verdict=verdict_of(rules, single_run=study is None or study.at_published_scale),
             beside=beside,
+            single_run=study is None or study.at_published_scale,
             why=" ".join(getattr(self.module, "WHY", "").split()),
         )
 
@@ -163,37 +189,6 @@ class FigureFile:
 def figure_files(folder: str | Path) -> list[Path]:
     """The figures' files of a study's folder, in the order of their names."""
     return sorted({path for pattern in FIGURE_FILES for path in Path(folder).glob(pattern)})
-
-
-def load_module(path: Path) -> ModuleType:
-    """Runs a Python file that the user names, as a module of its own.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}: check the path")
-    name = "_".join([*path.parent.parts[-2:], path.stem]).replace("-", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickle look for what it defines
-    spec.loader.exec_module(module)
-    return module
-
-
-def load_plan(path: Path) -> Callable[..., Any]:
-    """The function `plan` of a plan's file, such as a study's `runs.py`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        FigureFileError: It has no such function.
-    """
-    plan = getattr(load_module(path), "plan", None)
-    if not callable(plan):
-        raise FigureFileError(f"{path} has no function plan() that gives the runs")
-    return plan
 
 
 def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -> None:
@@ -207,32 +202,24 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
         arguments: Words after the script's name; by default those it was called with.
     """
     loaded = FigureFile.load(file)
-    runs = loaded.path.parent / "runs.py"
-    trained = runs.is_file()
+    plan_file = loaded.path.parent / "runs.py"
     parser = argparse.ArgumentParser(description=loaded.module.__doc__)
-    if trained:
+    if plan_file.is_file():
         parser.add_argument(
             "--run", type=Path, required=True, metavar="DIR", help="a sweep, or a packed copy"
         )
         parser.add_argument("--preset", help="that of the sweep, if it is not the plan's default")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=not trained,
-        metavar="DIR",
-        help="folder for the figure and its tables" + (" (DIR/figures)" if trained else ""),
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures, in --run's DIR")
     options = parser.parse_args(arguments)
-    study = None
+    folder, study = Path(), None
     try:
-        if trained:
-            plan = load_plan(runs)
-            study = Study(options.run, plan(options.preset) if options.preset else plan())
+        if plan_file.is_file():
+            folder, study = options.run, load_study(options.run, plan_file, options.preset)
         drawn = loaded.draw(study)
     except (StudyError, ValueError) as error:
         parser.error(str(error))
     print(drawn.title)
     print(drawn.numbers.to_string(index=False))
     print(drawn.verdict)
-    for path in drawn.write(options.out or options.run / "figures"):
+    for path in drawn.write(options.out or folder / "figures"):
         print(f"wrote {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from uuid import uuid4
 
@@ -11,9 +11,6 @@ import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluators_with
 from coopetition_interp.reporting.evaluators import evaluator_curves
-
-OnEvaluation = Callable[[pd.DataFrame], None]
-"""Called after each evaluation with the run's metrics so far."""
 
 
 class LiveCurves:

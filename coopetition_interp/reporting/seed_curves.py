@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float64
 from plotly.subplots import make_subplots
 
+from coopetition_interp.analysis.evaluator_curve import score_of
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
@@ -105,7 +106,7 @@ def evaluator_panels(
         panels: Metrics of the runs of all seeds (`Study.curves`), by the panel's title.
         evaluators: Which are drawn, in the legend's order.
         title: Of the figure.
-        metric: What is drawn.
+        metric: What is drawn; where it says nothing of an evaluator, that one's own score is.
         columns: Panels in a row.
 
     Raises:
@@ -126,7 +127,10 @@ def evaluator_panels(
     styles = evaluator_styles(evaluators)
     for place, table in enumerate(panels.values()):
         row, col = place // columns + 1, place % columns + 1
-        add_seed_curves(figure, table, metric, "evaluator", styles, row, col, place == 0)
+        for evaluator, style in styles.items():
+            only = {evaluator: style}
+            score = score_of(evaluator, metric)
+            add_seed_curves(figure, table, score, "evaluator", only, row, col, place == 0)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text=metric_name(metric), col=1)
     if is_fraction(metric):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +15,19 @@ from coopetition_interp.analysis.moments import Moments, moments_of
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.files.regular_file import read_csv_table
 from coopetition_interp.reporting.measure import Measure, run_digest
+from coopetition_interp.reporting.packed_index import (
+    INDEX,
+    METRICS,
+    Index,
+    StudyError,
+    read_index,
+)
 from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
 
 SIGNIFICANT_DIGITS = 6
 """Digits that kept tables have."""
-
-INDEX = "study.json"
-METRICS = "metrics.csv"
-
-
-class StudyError(RuntimeError):
-    """A study's directory cannot give what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Study:
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
         self.at_published_scale = at_published_scale
         if self.packed:
-            self.at_published_scale = bool(self.index["at_published_scale"])
+            self.at_published_scale = self.index.at_published_scale
 
     @property
     def packed(self) -> bool:
@@ -116,13 +115,13 @@ class Study:
             StudyError: The plan has no such role.
         """
         wanted = {"role": role, **about}
-        planned = [run for run in self._planned() if wanted.items() <= run.about.items()]
-        if not any(run.about["role"] == role for run in self._planned()):
-            roles = sorted({run.about["role"] for run in self._planned()})
+        planned = [run for run in self.planned() if wanted.items() <= run.about.items()]
+        if not any(run.about["role"] == role for run in self.planned()):
+            roles = sorted({run.about["role"] for run in self.planned()})
             raise StudyError(
                 f"no run of {self.path} has the role {role!r}; its roles: {', '.join(roles)}"
             )
-        return [run for run in planned if self._is_finished(run.name)]
+        return [run for run in planned if self.is_finished(run.name)]
 
     def require(self, role: str, **about: Any) -> list[StudyRun]:
         """As `runs`, but at least one.
@@ -200,7 +199,7 @@ class Study:
     def config(self, name: str) -> RunConfig:
         """A run's config."""
         if self.packed:
-            return RunConfig.from_dict(self.index["runs"][name]["config"])
+            return RunConfig.from_dict(self.index.runs[name].config)
         return self.load(name).config
 
     def metrics(self, name: str) -> pd.DataFrame:
@@ -213,23 +212,30 @@ class Study:
     def digest(self, name: str) -> str:
         """See `run_digest`."""
         if self.packed:
-            return self.index["runs"][name]["digest"]
+            return self.index.runs[name].digest
         if name not in self._digests:
             self._digests[name] = run_digest(self.load(name))
         return self._digests[name]
 
+    @property
+    def setting(self) -> str:
+        """Features and learning rate of the first finished run, in words; empty if there is none.
+
+        Verdicts are counted by it: studies on other features are not pooled.
+        """
+        first = next((run for run in self.planned() if self.is_finished(run.name)), None)
+        if first is None:
+            return ""
+        config = self.config(first.name).to_dict()
+        features = config.get("features", {})
+        told = Path(features.get("path", "")).stem or features.get("kind", "")
+        rate = f"learning rate {config['optimizer']['learning_rate']:g}"
+        return ", ".join(filter(None, [told.replace("_", " "), rate]))
+
     @cached_property
-    def index(self) -> dict[str, Any]:
+    def index(self) -> Index:
         """What a packed copy knows of its runs."""
-        try:
-            index = json.loads((self.path / INDEX).read_text(encoding="utf-8"))
-            for entry in index["runs"].values():
-                assert {"about", "config", "digest"} <= entry.keys()
-        except (ValueError, KeyError, AttributeError, TypeError, AssertionError) as error:
-            raise StudyError(
-                f"{self.path / INDEX} is damaged: copy it again, or pack the study again"
-            ) from error
-        return index
+        return read_index(self.path)
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -239,15 +245,17 @@ class Study:
     def _all_metrics(self) -> pd.DataFrame:
         return read_csv_table(self.path / METRICS)
 
-    def _planned(self) -> Iterator[StudyRun]:
+    def planned(self) -> Iterator[StudyRun]:
+        """Every run of the plan, finished or not."""
         if self.packed:
-            for name, entry in self.index["runs"].items():
-                yield StudyRun(self, name, entry["about"])
+            for name, entry in self.index.runs.items():
+                yield StudyRun(self, name, entry.about)
         else:
             for run in self.plan:
                 yield StudyRun(self, run.name, run.about)
 
-    def _is_finished(self, name: str) -> bool:
+    def is_finished(self, name: str) -> bool:
+        """Whether a planned run is finished."""
         return self.packed or state_of(self.path / name) == "finished"
 
     def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
@@ -284,45 +292,3 @@ def by_seed(
     """
     numbers = {int(str(seed)): number(rows) for seed, rows in table.groupby("init_seed")}
     return {seed: math.nan if value is None else float(value) for seed, value in numbers.items()}
-
-
-def pack_study(
-    study: Study, out: str | Path, metric_columns: Iterable[str], every: int = 1
-) -> Study:
-    """A small copy of a study: configs, metrics, and the tables used so far; no weights.
-
-    Draw every figure from `study` first: what they used is what the copy keeps.
-
-    Args:
-        study: The study.
-        out: A directory that is not there yet, or is empty.
-        metric_columns: Columns of the metrics that are kept.
-        every: Keep every so many evaluations.
-
-    Raises:
-        StudyError: There is something in `out`.
-    """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise StudyError(f"{out} is not empty: choose another directory, or remove it")
-    runs, metrics = {}, []
-    for found in study._planned():
-        if not study._is_finished(found.name):
-            continue
-        runs[found.name] = {
-            "about": dict(found.about),
-            "config": found.config.to_dict(),
-            "digest": study.digest(found.name),
-        }
-        table = found.metrics
-        kept = sorted(table["sequences_seen"].unique())[::every]
-        table = table[table["sequences_seen"].isin([*kept, table["sequences_seen"].max()])]
-        table = table[["sequences_seen", "evaluator", *metric_columns]]
-        metrics.append(table.assign(run=found.name))
-    for file in study.tables_used:
-        write_table(pd.read_csv(study.path / file), out / file)
-    write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
-    with atomic_file(out / INDEX) as temporary:
-        index = {"at_published_scale": study.at_published_scale, "runs": runs}
-        temporary.write_text(json.dumps(index, indent=1) + "\n")
-    return Study(out)

@@ -39,6 +39,8 @@ EVALUATOR_STYLES = {
     "ciwl": CurveStyle("CIWL", CIWL_COLOUR),
     "flip": CurveStyle("Flip", FLIP_COLOUR),
     "iwl": CurveStyle("IWL", IWL_COLOUR),
+    "icl_matched": CurveStyle("ICL, matched sequences", ICL_COLOUR, "dash"),
+    "flip_matched": CurveStyle("Flip, matched sequences", FLIP_COLOUR, "dash"),
     "held_out_icl": CurveStyle("ICL, held-out classes", ICL_COLOUR, "dash"),
     "held_out_icl_only": CurveStyle("ICL-only, held-out classes", ICL_COLOUR, "dot"),
     "held_out_exemplars": CurveStyle("held-out exemplars", "#8c564b"),
@@ -94,9 +96,12 @@ def millions(sequences_seen: ArrayLike) -> np.ndarray:
     return np.asarray(sequences_seen, dtype=np.float64) / 1e6
 
 
-def in_millions(sequences_seen: float | int) -> str:
-    """Sequences seen in words: "4.3M", "0.15M", with three significant digits."""
-    return f"{sequences_seen / 1e6:.3g}M"
+def sequence_count(sequences: float | int) -> str:
+    """A number of sequences in words, with three significant digits: "640", "16.3k", "2.45M"."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if sequences >= 0.9995 * unit:
+            return f"{float(f'{sequences / unit:.3g}'):g}{letter}"
+    return f"{sequences:.3g}"
 
 
 def sequences_seen_axis(title: str = "sequences seen", **options: Any) -> dict[str, Any]:

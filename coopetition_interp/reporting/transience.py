@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from coopetition_interp.analysis.landmarks import Landmarks, Peak
-from coopetition_interp.reporting.style import in_millions
+from coopetition_interp.reporting.style import sequence_count
 
 
 def transience_numbers(found: Landmarks) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def transience_numbers(found: Landmarks) -> pd.DataFrame:
     Returns:
         Columns ``quantity``, ``paper``, ``ours``, all text.
     """
-    end = in_millions(found.sequences_seen)
+    end = sequence_count(found.sequences_seen)
     return pd.DataFrame(
         [
             ("plateau ends", "~3M", _place(found.plateau_end, otherwise="not seen")),
@@ -36,14 +36,14 @@ def transience_numbers(found: Landmarks) -> pd.DataFrame:
 
 
 def _place(place: float | None, otherwise: str = "never") -> str:
-    return otherwise if place is None else in_millions(place)
+    return otherwise if place is None else sequence_count(place)
 
 
 def _peak(peak: Peak | None) -> str:
     if peak is None:
         return "stays at or below chance"
     rising = " (its end)" if peak.at_end else ""
-    return f"{peak.value:.3f} at {in_millions(peak.sequences_seen)}{rising}"
+    return f"{peak.value:.3f} at {sequence_count(peak.sequences_seen)}{rising}"
 
 
 def _final(found: Landmarks, evaluator: str, end: str) -> str:

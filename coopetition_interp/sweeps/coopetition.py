@@ -35,6 +35,7 @@ from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.landmarks import landmarks
 from coopetition_interp.interventions import AblateHeads, BlockPreviousToken, GraftOut
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureFile,
     FeatureSource,
@@ -42,7 +43,7 @@ from coopetition_interp.tasks.exemplar_label.features import (
 )
 from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
 from coopetition_interp.tasks.exemplar_label.sequences.sequence_config import SequenceKind
-from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule, preset
+from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule
 
 MAIN_INIT_SEED, MAIN_DATA_SEED = 5, 2
 OTHER_INIT_SEEDS = (6, 7)

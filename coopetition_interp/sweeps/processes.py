@@ -12,11 +12,15 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import FROM_PARENT, STOPPING, exit_code, interruptible
 from coopetition_interp.training import RunError
 
 _INTERRUPTED = {128 + signum for signum in STOPPING} | {-FROM_PARENT}
 """Exit codes of a process that was asked to end; the last if it had not begun."""
+
+_UNGUARDED = 98
+"""Exit code of a process whose import of the main script started other processes."""
 
 
 class ProcessJob:
@@ -32,7 +36,12 @@ class ProcessJob:
         context = multiprocessing.get_context("spawn")
         self._reader, writer = context.Pipe(duplex=False)
         self.process = context.Process(target=_call, args=(writer, function, arguments))
-        self.process.start()
+        try:
+            self.process.start()
+        except RuntimeError:
+            if multiprocessing.parent_process() is None:
+                raise
+            sys.exit(_UNGUARDED)  # this process is itself still importing the main script
         writer.close()  # so that the reader sees the end when the process ends
 
     def done(self) -> bool:
@@ -44,12 +53,18 @@ class ProcessJob:
 
         Raises:
             RunError: The process ended without returning.
+            ConfigError: It began with starting processes of its own.
         """
         try:
             return self._reader.recv()
         except EOFError:
             self.process.join()
             code = self.process.exitcode or 0
+            if code == _UNGUARDED:
+                raise ConfigError(
+                    "each run's process imports the script that started the sweep: put what it "
+                    'does under `if __name__ == "__main__":`'
+                ) from None
             if code in _INTERRUPTED:
                 raise RunError("interrupted") from None
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"

@@ -240,7 +240,8 @@ def run_sweep_locally(
     killed, they save and end by themselves.
 
     Raises:
-        ConfigError: The plan is inconsistent, or `workers` is not positive.
+        ConfigError: The plan is inconsistent, `workers` is not positive, or the script that calls
+            this does so outside of `if __name__ == "__main__":`.
         KeyboardInterrupt: A signal ended it.
     """
     with Processes() as processes:
@@ -311,6 +312,8 @@ def _problem(job: Job) -> str:
         return job.result()
     except RunError as error:
         return str(error)
+    except ConfigError:  # the script that started the sweep, which no other run would survive
+        raise
     except Exception as error:  # a worker that died, whatever killed it
         return f"{type(error).__name__}: {error}"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
+from transformer_lens import HookedTransformer
 
 from coopetition_interp.interventions import BoundClamps, ByPhase, PhasedClamps
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.schedules import OptimizerConfig
+from coopetition_interp.training.task import Batch, Loss, models_own_loss
 from coopetition_interp.training.training_step import TrainingStep, pack_parameters
 
 
@@ -25,6 +26,7 @@ class PhasedTrainingStep:
         example: As for `TrainingStep`.
         clamps: What is held when, from `bind_phases`.
         compile: As for `TrainingStep`.
+        loss: As for `TrainingStep`.
 
     Attributes:
         state: Parameters and moments.
@@ -32,25 +34,26 @@ class PhasedTrainingStep:
 
     def __init__(
         self,
-        model: ExemplarLabelTransformer,
+        model: HookedTransformer,
         optimizer: OptimizerConfig,
         n_steps: int,
-        example: Sequences,
+        example: Batch,
         clamps: PhasedClamps,
         compile: bool = True,
+        loss: Loss = models_own_loss,
     ):
         self.state = state = pack_parameters(model)
-        self._batch_size = len(example)
+        self._batch_size = len(tree_leaves(example)[0])
 
         def make(held: BoundClamps) -> TrainingStep:
-            return TrainingStep(model, optimizer, n_steps, example, held, compile, state)
+            return TrainingStep(model, optimizer, n_steps, example, held, compile, state, loss)
 
         self._steps = ByPhase(clamps, make)
         self._first = self._steps.at(0)  # made now, so that what does not fit shows
 
-    def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
+    def __call__(self, batch: Batch) -> Float[Tensor, ""]:
         """Takes one step on a batch: see `TrainingStep`."""
-        return self._steps.at(self.state.steps_done * self._batch_size)(sequences)
+        return self._steps.at(self.state.steps_done * self._batch_size)(batch)
 
     def not_finite(self) -> str | None:
         """See `TrainingStep.not_finite`."""

@@ -28,9 +28,7 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Callable[.
         inputs: Example inputs; they are copied, not written into.
     """
     copies = [tensor.detach().clone() for tensor in inputs]
-    return make_fx(function, decomposition_table={torch.ops.aten.bmm.default: _fusible_bmm})(
-        *copies
-    )
+    return make_fx(function, decomposition_table=_REWRITTEN)(*copies)
 
 
 def compile_record(
@@ -68,3 +66,33 @@ def _fusible_bmm(left: Tensor, right: Tensor) -> Tensor:
     if left.shape[1] * left.shape[2] * right.shape[2] > SMALL_PRODUCT:
         return NotImplemented
     return (left.unsqueeze(3) * right.unsqueeze(1)).sum(2)
+
+
+def _ordered_index_put(
+    table: Tensor, indices: Sequence[Tensor | None], rows: Tensor, accumulate: bool = False
+) -> Tensor:
+    """Rows added to a table by index, as the gradient of a lookup is, in an order that is fixed.
+
+    Compiled kernels add with atomic operations, in whatever order the threads arrive. A product
+    with the matrix of equal indices gives the same bits each time.
+    """
+    index = indices[0]
+    if not accumulate or len(indices) != 1 or index is None or index.is_floating_point():
+        return NotImplemented
+    if index.dtype == torch.bool:
+        return NotImplemented
+    flat = index.reshape(-1)
+    summands = rows.expand(*index.shape, *table.shape[1:]).reshape(len(flat), -1)
+    if table.shape[0] <= len(flat):
+        every_row = torch.arange(table.shape[0], device=flat.device)
+        chosen = (every_row[:, None] == flat[None, :]).to(summands.dtype)
+        return table + (chosen @ summands).reshape(table.shape)
+    equal = (flat[:, None] == flat[None, :]).to(summands.dtype)
+    sums = (equal @ summands).reshape(len(flat), *table.shape[1:])
+    return table.index_put((flat,), table[flat] + sums)  # equal indices write equal rows
+
+
+_REWRITTEN: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.bmm.default: _fusible_bmm,
+    torch.ops.aten.index_put.default: _ordered_index_put,
+}

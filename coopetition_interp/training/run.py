@@ -10,12 +10,9 @@ from typing import Any, Literal
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformer_lens import HookedTransformer
 
-from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences, make_evaluation_sequences
-from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
@@ -27,12 +24,12 @@ class Run:
 
     Attributes:
         path: The run's directory.
-        config: What was run.
-        resolved: What the config left open: `d_feature`, `n_labels`, `device`, `n_threads`, ...
+        config: What was run: the `RunConfig` of its task.
+        resolved: What the config left open: sizes, digests, `device`, `n_threads`, ...
     """
 
     path: Path
-    config: RunConfig
+    config: Any
     resolved: dict[str, Any]
 
     @property
@@ -86,7 +83,7 @@ class Run:
         """
         path = self.checkpoint_path(sequences_seen)
         tensors, _ = read_tensors(path)
-        self._require_resolved_sizes(tensors, path)
+        self.require_resolved_sizes(tensors, path)
         _require_same_shapes(tensors, self._shapes, path)
         return {name: tensor.float() for name, tensor in tensors.items()}
 
@@ -94,8 +91,8 @@ class Run:
         self,
         sequences_seen: int | Literal["first", "last"] = "last",
         device: torch.device | str = "cpu",
-    ) -> ExemplarLabelTransformer:
-        """A checkpoint as a ready model.
+    ) -> Any:
+        """A checkpoint as a ready model, of the kind that the task trains.
 
         Args:
             sequences_seen: Exactly one of `checkpoints`, or "first" or "last".
@@ -106,54 +103,30 @@ class Run:
         """
         path = self.checkpoint_path(sequences_seen)
         tensors, _ = read_tensors(path)
-        self._require_resolved_sizes(tensors, path)
+        self.require_resolved_sizes(tensors, path)
         model = self._fresh_model()
         _copy_weights(model, tensors, path)
         return model.to(device, print_details=False)
 
-    def _fresh_model(self) -> ExemplarLabelTransformer:
-        return self.config.model.build(
-            self.resolved["d_feature"], self.resolved["n_labels"], self.config.sequences.n_pairs
-        )
+    def _fresh_model(self) -> HookedTransformer:
+        return self.config.fresh_model(self.resolved)
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:
         parameters = self._fresh_model().named_parameters()
         return {name: parameter.shape for name, parameter in parameters}
 
-    def _require_resolved_sizes(self, tensors: Mapping[str, Tensor], path: Path) -> None:
-        """Compares two sizes first, since a wrong one may be too large for a model to be built."""
-        for size, name, axis in (
-            ("d_feature", "exemplar_embed.W", 0),
-            ("n_labels", "unembed.W_U", -1),
-        ):
-            shape = list(tensors[name].shape) if name in tensors else []
-            if shape and shape[axis] != self.resolved[size]:
-                raise RunError(
-                    f"{name} is {shape} in {path}, but {self.path / 'resolved.json'} has {size} "
-                    f"{self.resolved[size]}: one of them belongs to another run"
-                )
+    def require_resolved_sizes(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Refuses a checkpoint that does not go with `resolved`, before any model is built.
+
+        Raises:
+            RunError: It does not.
+        """
 
     @cached_property
-    def bank(self) -> FeatureBank:
-        """The features it was trained on, loaded anew."""
-        return self.config.features.load()
-
-    @cached_property
-    def split(self) -> FeatureSplit:
-        """Training and held-out classes and exemplars."""
-        return self.config.classes.split(self.bank)
-
-    @cached_property
-    def evaluation_sequences(self) -> dict[str, Sequences]:
-        """The fixed sequences of each of its evaluators."""
-        return make_evaluation_sequences(
-            self.bank,
-            self.split,
-            self.config.evaluators,
-            seed=self.config.evaluation_seed,
-            n_labels=self.resolved["n_labels"],
-        )
+    def evaluation_sequences(self) -> Mapping[str, Any]:
+        """The fixed sequences of each of its evaluators, made anew."""
+        return self.config.make_evaluation_sequences(self)
 
 
 def load_run(path: str | Path) -> Run:
@@ -166,10 +139,11 @@ def load_run(path: str | Path) -> Run:
         RunError: If it holds no run, or its config cannot be read.
     """
     directory = RunDirectory(path)
-    return Run(directory.path, directory.read_config(), directory.read_resolved())
+    config = directory.read_config()
+    return config.run_class()(directory.path, config, directory.read_resolved(config))
 
 
-def load_weights(model: ExemplarLabelTransformer, path: str | Path) -> None:
+def load_weights(model: nn.Module, path: str | Path) -> None:
     """Copies a checkpoint's weights into a model.
 
     Raises:
@@ -179,9 +153,7 @@ def load_weights(model: ExemplarLabelTransformer, path: str | Path) -> None:
     _copy_weights(model, tensors, path)
 
 
-def _copy_weights(
-    model: ExemplarLabelTransformer, tensors: Mapping[str, Tensor], path: str | Path
-) -> None:
+def _copy_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     parameters = dict(model.named_parameters())
     _require_same_shapes(tensors, {name: p.shape for name, p in parameters.items()}, path)
     with torch.no_grad():

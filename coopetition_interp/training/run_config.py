@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import importlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
+import pandas as pd
 from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticSerializationError
+from transformer_lens import HookedTransformer
 
 from coopetition_interp.config_class import (
     Config,
-    Count,
+    ConfigError,
     Integer,
     Seed,
     Text,
     config_class,
     shortened,
 )
-from coopetition_interp.interventions import Clamp, clamp_from_dict, clamp_to_dict
-from coopetition_interp.tasks.exemplar_label.features import (
-    FeatureBank,
-    FeatureSource,
-    FeatureSplit,
-    GaussianFeatures,
-)
-from coopetition_interp.tasks.exemplar_label.model import ModelConfig
-from coopetition_interp.tasks.exemplar_label.sequences import (
-    EvaluatorConfig,
-    SequenceConfig,
-    standard_evaluators,
-)
+from coopetition_interp.interventions import Clamp, Clamps, clamp_from_dict, clamp_to_dict
 from coopetition_interp.training.overrides import override
+from coopetition_interp.training.run_records import ResolvedFields
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 
-MOST_ACTIVATIONS = 2**31
-"""Activations of a training step beyond which it would take over 8 GiB."""
+if TYPE_CHECKING:
+    from coopetition_interp.training.run import Run
+    from coopetition_interp.training.task import Task
+
+R = TypeVar("R", bound="RunConfig")
+
+Evaluate = Callable[[Mapping[str, Any]], pd.DataFrame]
+"""From sequences by evaluator to metrics of the model as it is now: a row per evaluator, with
+columns "evaluator", the metrics and "n_sequences"."""
+
+FIRST_TASK = "exemplar_label"
+"""The task of configs that were saved before there were others."""
+
+BUILT_IN_TASKS = {
+    "exemplar_label": "coopetition_interp.tasks.exemplar_label",
+    "tokens": "coopetition_interp.tasks.tokens",
+}
+"""Module that defines each task of the toolkit's own."""
 
 
 def _clamp(value: Any) -> Clamp:
@@ -53,48 +62,17 @@ SavedClamp = Annotated[Clamp, PlainValidator(_clamp), PlainSerializer(clamp_to_d
 
 
 @config_class
-class ClassesConfig(Config):
-    """Which classes and exemplars of the bank are trained on; the others are held out.
-
-    Attributes:
-        n_train: Training classes; null for all. Whole groups (the transforms of one character)
-            stay on one side.
-        n_train_exemplars: Exemplars per training class; null for all.
-        n_held_out: Held-out classes kept; null for all that are left.
-        shuffle_seed: Seed of the order in which groups are taken; null for the bank's order.
-    """
-
-    n_train: Count | None = None
-    n_train_exemplars: Count | None = None
-    n_held_out: Annotated[Integer, Field(ge=0, le=10**9)] | None = None
-    shuffle_seed: Seed | None = None
-
-    def split(self, bank: FeatureBank) -> FeatureSplit:
-        """The training and held-out classes and exemplars of a bank.
-
-        Raises:
-            ValueError: More is asked for than the bank holds.
-        """
-        return bank.split(
-            n_train_classes=self.n_train,
-            n_train_exemplars=self.n_train_exemplars,
-            n_held_out_classes=self.n_held_out,
-            shuffle_seed=self.shuffle_seed,
-        )
-
-
-@config_class
 class RunConfig(Config):
     """Everything that decides a run's weights, and when they are looked at.
+
+    Each task has a subclass, a `config_class` with a field `task: Literal["its_name"] =
+    "its_name"` and with `fresh_model`, `build`, `make_evaluation_sequences` and `evaluator`. It
+    registers itself when its module is imported; a run of an unknown task cannot be opened before.
 
     Lengths and moments are in sequences seen: optimizer steps x `batch_size`.
 
     Attributes:
         name: The preset it came from, or what the user calls it.
-        features: Where exemplars come from.
-        classes: Split of the bank into training and held-out classes and exemplars.
-        sequences: Kind of training sequences.
-        model: Shape and initial seed of the transformer.
         optimizer: Adam and its learning rate.
         clamps: What is held throughout training (and in the run's own evaluations).
         start_from: A weights file (safetensors) to start from, with a fresh optimizer; null to
@@ -102,7 +80,6 @@ class RunConfig(Config):
         n_sequences: Length of the run.
         batch_size: Sequences per optimizer step.
         data_seed: Seed of the training sequences.
-        evaluators: What is measured, and on which sequences.
         evaluation_seed: Seed of the evaluation sequences.
         evaluate_at: When it is measured.
         checkpoint_at: When weights are kept.
@@ -112,18 +89,18 @@ class RunConfig(Config):
         compile: Compile the training step; "auto" does so for runs of over 3000 steps.
     """
 
+    classes_of_tasks: ClassVar[dict[str, type[RunConfig]]] = {}
+    """The config class of every task whose module has been imported."""
+    resolved_fields: ClassVar[Any] = ResolvedFields
+    """What `resolved.json` of its runs holds: a `TypedDict`."""
+
     name: Text = "custom"
-    features: FeatureSource = field(default_factory=GaussianFeatures)
-    classes: ClassesConfig = field(default_factory=ClassesConfig)
-    sequences: SequenceConfig = field(default_factory=SequenceConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     clamps: tuple[SavedClamp, ...] = ()
     start_from: Text | None = None
     n_sequences: Annotated[Integer, Field(ge=1, le=10**12)] = 1_000_000
     batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 32
     data_seed: Seed = 2
-    evaluators: tuple[EvaluatorConfig, ...] = field(default_factory=standard_evaluators)
     evaluation_seed: Seed = 0
     evaluate_at: Schedule = field(default_factory=lambda: Schedule(every=50_000))
     checkpoint_at: Schedule = field(default_factory=lambda: Schedule(every=50_000))
@@ -131,14 +108,76 @@ class RunConfig(Config):
     n_threads: Annotated[Integer, Field(ge=0, le=1024)] = 0
     compile: Literal["auto", "yes", "no"] = "auto"
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if name := cls.__dict__.get("task"):
+            RunConfig.classes_of_tasks[name] = cls
+
     def __post_init__(self) -> None:
+        if type(self) is RunConfig:
+            raise ValueError(
+                "RunConfig is what the configs of all tasks share: take that of a task, such as "
+                "ExemplarLabelConfig or TokenConfig"
+            )
         if self.n_sequences < self.batch_size:
             raise ValueError(
                 f"n_sequences ({self.n_sequences}) is less than one batch ({self.batch_size})"
             )
-        self._check_evaluators()
-        self._check_optimizer()
-        self._check_size()
+        if self.optimizer.warmup_steps > self.n_steps:
+            raise ValueError(
+                f"optimizer.warmup_steps ({self.optimizer.warmup_steps}) is more than the run's "
+                f"{self.n_steps} steps (n_sequences / batch_size): shorten the warm-up or lengthen "
+                "the run"
+            )
+
+    # What a task writes -----------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self) -> Task:
+        """Makes what a run needs, so that bad input shows before training.
+
+        Raises:
+            ValueError: The config contradicts its data or itself.
+            FileNotFoundError: A file it names is not there.
+        """
+
+    @abstractmethod
+    def fresh_model(self, resolved: Mapping[str, Any]) -> HookedTransformer:
+        """The model as it is before training.
+
+        Args:
+            resolved: What `Task.resolved` gave.
+        """
+
+    @abstractmethod
+    def make_evaluation_sequences(self, run: Run) -> Mapping[str, Any]:
+        """The fixed sequences of each evaluator, made anew for a run that is on disk."""
+
+    @abstractmethod
+    def evaluator(
+        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+    ) -> Evaluate:
+        """What scores a model of the task, as it is whenever that is called.
+
+        Args:
+            model: The model; hooks attached to it act.
+            clamps: Held while it is scored.
+            compile: Compile the forward pass, where the task can: worth it for many evaluations.
+        """
+
+    @property
+    def headline(self) -> Mapping[str, str]:
+        """The metric of each evaluator that the progress bar shows; by default none."""
+        return {}
+
+    @classmethod
+    def run_class(cls) -> type[Run]:
+        """What `load_run` gives: `Run`, or a subclass with the task's data."""
+        from coopetition_interp.training.run import Run
+
+        return Run
+
+    # What all share ---------------------------------------------------------------------------
 
     @property
     def n_steps(self) -> int:
@@ -156,51 +195,44 @@ class RunConfig(Config):
         except PydanticSerializationError as error:
             raise ValueError(str(error)) from error
 
-    def with_overrides(self, assignments: Iterable[str]) -> RunConfig:
+    @classmethod
+    def from_dict(cls: type[R], data: Mapping[str, Any]) -> R:
+        """The config that `to_dict` wrote, of whatever task it is; left out fields take defaults.
+
+        Raises:
+            ConfigError: Unknown or missing field, a value it cannot have, or a task whose module
+                has not been imported.
+        """
+        if cls is not RunConfig or not isinstance(data, Mapping):
+            return super().from_dict(data)
+        task = data.get("task", FIRST_TASK)
+        return config_class_of(task).from_dict(data)  # type: ignore[return-value]
+
+    def with_overrides(self: R, assignments: Iterable[str]) -> R:
         """A copy with `dotted.field=value` assignments applied, values in JSON or plain text.
 
         Raises:
             ConfigError: An unknown field, or a value it cannot have.
         """
-        return RunConfig.from_dict(override(self.to_dict(), assignments))
+        return type(self).from_dict(override(self.to_dict(), assignments))
 
-    def _check_evaluators(self) -> None:
-        if not self.evaluators:
-            raise ValueError("evaluators is empty: a run needs at least one to be measured by")
-        names = [evaluator.name for evaluator in self.evaluators]
-        if len(set(names)) < len(names):
-            raise ValueError(f"evaluators need different names; got {', '.join(names)}")
-        for evaluator in self.evaluators:
-            if evaluator.sequences.n_pairs > self.sequences.n_pairs:
-                raise ValueError(
-                    f"evaluator {evaluator.name!r} has sequences of {evaluator.sequences.n_pairs} "
-                    f"pairs, but the model's context holds the {self.sequences.n_pairs} of "
-                    "training: lower its n_pairs or raise sequences.n_pairs"
-                )
 
-    def _check_optimizer(self) -> None:
-        optimizer = self.optimizer
-        if optimizer.warmup_steps > self.n_steps:
-            raise ValueError(
-                f"optimizer.warmup_steps ({optimizer.warmup_steps}) is more than the run's "
-                f"{self.n_steps} steps (n_sequences / batch_size): shorten the warm-up or lengthen "
-                "the run"
-            )
-        if optimizer.l2 > 0 and set(optimizer.l2_on) == {"mlp"} and not self.model.mlps:
-            raise ValueError(
-                "optimizer.l2_on names the MLPs alone, but model.mlps is false: there is nothing "
-                "to penalise"
-            )
+class UnknownTaskError(ConfigError):
+    """A config is of a task that no imported module defines."""
 
-    def _check_size(self) -> None:
-        """Refuses a training step that no machine's memory would hold."""
-        model, n_tokens = self.model, 2 * self.sequences.n_pairs + 1
-        of_a_token = 4 * model.d_model * (3 if model.mlps else 1)
-        of_a_token += model.n_heads * (4 * model.d_head + 2 * n_tokens)
-        n_activations = self.batch_size * n_tokens * model.n_layers * of_a_token
-        if n_activations > MOST_ACTIVATIONS:
-            raise ValueError(
-                f"a step of {self.batch_size} sequences with {n_tokens} tokens would hold about "
-                f"{n_activations:.2g} activations, more than the {MOST_ACTIVATIONS:.2g} allowed (8 "
-                "GiB): lower batch_size, sequences.n_pairs or the model's size"
-            )
+
+def config_class_of(task: Any) -> type[RunConfig]:
+    """The config class of a task, by its name.
+
+    Raises:
+        UnknownTaskError: No module that has been imported defines such a task.
+    """
+    known = RunConfig.classes_of_tasks
+    if task in BUILT_IN_TASKS and task not in known:
+        importlib.import_module(BUILT_IN_TASKS[task])
+    if not isinstance(task, str) or task not in known:
+        raise UnknownTaskError(
+            f"no module imported so far defines the task {shortened(task)}: import the one that "
+            f"does first (known: {', '.join(sorted({*known, *BUILT_IN_TASKS}))})"
+        )
+    return known[task]

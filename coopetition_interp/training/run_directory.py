@@ -1,7 +1,7 @@
 """A run's directory: what is in it, written so that a kill at any moment leaves it whole.
 
 config.json           the run's config
-resolved.json         what the config left open: d_feature, n_labels, threads, device, ...
+resolved.json         what the config left open: sizes, digests, threads, device, ...
 environment.json      versions and machine
 metrics.csv           one row per moment and evaluator
 checkpoints/*.safetensors   weights, named by sequences seen
@@ -25,8 +25,10 @@ from typing import Any
 import pandas as pd
 import safetensors
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
+from coopetition_interp.config_class import shortened
 from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
 from coopetition_interp.files.regular_file import (
     UnreadableFileError,
@@ -35,12 +37,15 @@ from coopetition_interp.files.regular_file import (
 from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
 from coopetition_interp.training.directory_lock import DirectoryLock
 from coopetition_interp.training.metrics_table import read_metrics_table
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import (
+    BUILT_IN_TASKS,
+    RunConfig,
+    UnknownTaskError,
+)
 from coopetition_interp.training.run_records import (
     Resolved,
     RunError,
     RunStatus,
-    as_resolved,
     as_status,
     checked,
     one_line,
@@ -50,6 +55,8 @@ from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NA
 __all__ = ["MissingFileError", "RunDirectory", "RunError", "describe_environment", "read_tensors"]
 
 _MEND_RECORD = "put back a copy of it"
+TASK_MODULE = "task_module"
+"""Name in `config.json` of the module that defines a task of the user's own."""
 
 
 class MissingFileError(RunError):
@@ -133,15 +140,20 @@ class RunDirectory:
         Raises:
             RunError: If there is none, or it cannot be read.
         """
+        content = self._read(self.config_path, _MEND_RECORD)
+        module = content.pop(TASK_MODULE, None)
         try:
-            return RunConfig.from_dict(self._read(self.config_path, _MEND_RECORD))
+            return RunConfig.from_dict(content)
+        except UnknownTaskError as error:
+            told = f" (it was in {shortened(module)})" if module is not None else ""
+            raise RunError(f"{self.config_path}: {error}{told}") from error
         except ValueError as error:
             raise RunError(
                 f"{self.config_path} is no config of a run ({one_line(error)}): {_MEND_RECORD}"
             ) from error
 
-    def read_resolved(self) -> Resolved:
-        """What the config left open and the run settled, as `ResolvedFields` has it.
+    def read_resolved(self, config: RunConfig) -> Resolved:
+        """What the config left open and the run settled, as `config.resolved_fields` has it.
 
         Raises:
             RunError: If there is none, or it is damaged; also when a value is taken from it that
@@ -149,7 +161,8 @@ class RunDirectory:
         """
         path = self.path / "resolved.json"
         content = self._read(path, _MEND_RECORD)
-        return Resolved(checked(as_resolved, content, path, _MEND_RECORD), path)
+        validate = TypeAdapter(config.resolved_fields).validate_python
+        return Resolved(checked(validate, content, path, _MEND_RECORD), path)
 
     def read_status(self) -> RunStatus:
         """State of the run: `state`, `sequences_seen`, `message`.
@@ -227,7 +240,10 @@ class RunDirectory:
         """Saves the config, what it left open, and the environment; the config last."""
         self._write_json("resolved.json", dict(resolved))
         self._write_json("environment.json", describe_environment())
-        self._write_json("config.json", config.to_dict())
+        content = config.to_dict()
+        if content.get("task") not in BUILT_IN_TASKS:
+            content[TASK_MODULE] = type(config).__module__
+        self._write_json("config.json", content)
 
     def write_status(self, state: str, sequences_seen: int, message: str = "") -> None:
         """Saves the run's state."""

@@ -8,9 +8,8 @@ from time import monotonic
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
@@ -75,11 +74,6 @@ class RunRecord:
                 f"config.json ends the run after {n_steps * self.batch_size}: put back its "
                 "n_sequences"
             )
-        if name := step.not_finite():
-            raise RunError(
-                f"{path} cannot be gone on from: {name} is not finite in it. Begin a new run, with "
-                "start_from set to a checkpoint of this one if its weights are to be kept"
-            )
         metrics = self.directory.read_metrics()
         if len(metrics):
             kept = metrics.sequences_seen <= self.last_moment * self.batch_size
@@ -114,15 +108,16 @@ class RunRecord:
         log.write(rows)
 
     def headline(self, config: RunConfig) -> dict[str, str]:
-        """Latest score of each evaluator, for the progress bar."""
+        """Latest score of each evaluator that has a headline, for the progress bar."""
         latest = self.metrics[self.metrics.sequences_seen == self.metrics.sequences_seen.max()]
-        score = {evaluator.name: evaluator.score for evaluator in config.evaluators}
+        shown = config.headline
         return {
-            row["evaluator"]: f"{row[score[row['evaluator']]]:.3f}"
+            row["evaluator"]: f"{row[shown[row['evaluator']]]:.3f}"
             for row in latest.to_dict("records")
+            if row["evaluator"] in shown
         }
 
-    def save_checkpoint(self, model: ExemplarLabelTransformer, steps_done: int) -> None:
+    def save_checkpoint(self, model: nn.Module, steps_done: int) -> None:
         """Saves the weights, named by sequences seen.
 
         Raises:

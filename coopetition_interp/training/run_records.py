@@ -38,20 +38,14 @@ class RunStatus(TypedDict):
 
 @with_config(ConfigDict(strict=True, extra="allow"))
 class ResolvedFields(TypedDict):
-    """`resolved.json`: what the config left open. More may be there; older runs may have less.
+    """`resolved.json`: what the config left open. Tasks add their own; older runs may have less.
 
     Attributes:
-        d_feature: Length of a feature vector.
-        n_labels: Labels that the model tells apart.
-        features_sha256: Digest of the features.
         device: What it is trained on.
         n_threads: CPU threads.
         compile: Whether the training step is compiled.
     """
 
-    d_feature: Annotated[int, Field(ge=1)]
-    n_labels: Annotated[int, Field(ge=1)]
-    features_sha256: NotRequired[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
     device: NotRequired[Literal["cpu", "cuda"]]
     n_threads: NotRequired[Annotated[int, Field(ge=1, le=65_536)]]
     compile: NotRequired[bool]
@@ -73,7 +67,6 @@ class ResumeNotes(TypedDict):
 
 
 as_status = TypeAdapter(RunStatus).validate_python
-as_resolved = TypeAdapter(ResolvedFields).validate_python
 as_resume_notes = TypeAdapter(ResumeNotes).validate_python
 
 

@@ -1,12 +1,17 @@
-"""What a config describes, made: data, model, evaluation sequences; and the machine it runs on."""
+"""What the training loop needs from a task, and no more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+from transformer_lens import HookedTransformer
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions import (
@@ -14,70 +19,67 @@ from coopetition_interp.interventions import (
     PhasedClamps,
     bind_phases,
     clamp_to_dict,
+    run_clamped,
 )
-from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
-from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import (
-    Sequences,
-    SequenceSampler,
-    make_evaluation_sequences,
-)
-from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import RunConfig
 
-COMPILE_ABOVE_STEPS = 3000
+Batch = Any
+"""Any pytree of tensors; the first dimension of each is the batch."""
+
+
+@runtime_checkable
+class RunModel(Protocol):
+    """Runs the model, with whatever is held on it, on what the model reads."""
+
+    def __call__(self, input: Any, return_type: str = "logits") -> Tensor:
+        """What `return_type` names, as the model's own `forward` has it."""
+
+
+Loss = Callable[[RunModel, Batch], Tensor]
+"""From a way to run the model, and a batch, to the loss: a tensor of one number."""
+
+
+def models_own_loss(run_model: RunModel, batch: Batch) -> Tensor:
+    """The loss that the model's `forward` gives with `return_type="loss"`."""
+    return run_model(batch, return_type="loss")
 
 
 @dataclass
-class Task:
-    """What a config describes, made: data, model and evaluation sequences.
+class Task(ABC):
+    """What a config describes, made: a fresh model, its batches and its loss.
 
     Attributes:
-        bank: The features.
-        split: Training and held-out classes and exemplars.
-        sampler: Training batches by step.
-        model: The freshly initialised model, on the run's device.
-        evaluation_sequences: Fixed sequences by evaluator name, on the run's device.
+        model: The freshly initialised model.
+        evaluation_sequences: Fixed sequences by evaluator; each a batch.
+        resolved: What the config left open and the data settled, such as sizes and digests, in
+            JSON's types. Saved with the run; a run is resumed only if it is still the same.
+        data: The data in words, for the error if it is not the same.
     """
 
-    bank: FeatureBank
-    split: FeatureSplit
-    sampler: SequenceSampler
-    model: ExemplarLabelTransformer
-    evaluation_sequences: dict[str, Sequences]
+    model: HookedTransformer
+    evaluation_sequences: Mapping[str, Batch]
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "data"
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """The batch of a training step; the same whenever it is asked for. All of one shape."""
+
+    @abstractmethod
+    def loss(self, run_model: RunModel, batch: Batch) -> Tensor:
+        """The loss of a batch: see `Loss`."""
+
+    def to(self, device: torch.device) -> None:
+        """Moves the model and the evaluation sequences."""
+        self.model.to(device, print_details=False)
+        self.evaluation_sequences = {
+            name: moved(batch, device) for name, batch in self.evaluation_sequences.items()
+        }
 
 
-def build_task(config: RunConfig, device: torch.device) -> Task:
-    """Loads the features and makes what a run needs, so that bad input shows before training.
-
-    Raises:
-        ValueError: The config contradicts the features or itself.
-        FileNotFoundError: A file it names is not there.
-    """
-    bank = config.features.load()
-    split = config.classes.split(bank)
-    sampler = SequenceSampler(
-        bank,
-        config.sequences,
-        classes=split.train_classes,
-        exemplars=split.train_exemplars,
-        batch_size=config.batch_size,
-        seed=config.data_seed,
-    )
-    model = config.model.build(bank.d_feature, sampler.n_labels, config.sequences.n_pairs)
-    if config.start_from is not None:
-        load_weights(model, config.start_from)
-    evaluation_sequences = make_evaluation_sequences(
-        bank, split, config.evaluators, seed=config.evaluation_seed, n_labels=sampler.n_labels
-    )
-    return Task(
-        bank,
-        split,
-        sampler,
-        model.to(device, print_details=False),
-        {name: sequences.to(device) for name, sequences in evaluation_sequences.items()},
-    )
+def moved(batch: Batch, device: torch.device | str) -> Batch:
+    """A batch on another device."""
+    return tree_map(lambda tensor: tensor.to(device), batch)
 
 
 def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
@@ -89,11 +91,26 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
     for clamp in config.clamps:
         clamp_to_dict(clamp)
     steps = range(0, config.n_steps * config.batch_size, config.batch_size)
-    example = task.sampler.batch(0).to(task.model.W_exemplar.device)
-    return bind_phases(config.clamps, task.model, example, steps)
+    phased = bind_phases(config.clamps, task.model, steps=steps)
+    example = moved(task.batch(0), device_of(task.model))
+    for held in phased.bound:
+        with torch.no_grad():
+            task.loss(partial(run_with_clamps, task.model, held), example)
+    return phased
 
 
-def check_evaluators(task: Task, clamps: BoundClamps) -> None:
+def run_with_clamps(
+    model: HookedTransformer,
+    clamps: BoundClamps,
+    input: Any,
+    return_type: str = "logits",
+    parameters: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """`run_clamped`, with its arguments in the order in which a `RunModel` fixes them."""
+    return run_clamped(model, input, clamps, return_type, parameters)
+
+
+def check_evaluators(config: RunConfig, task: Task, clamps: BoundClamps) -> None:
     """Scores one sequence of each evaluator, so that one that does not fit shows before training.
 
     Raises:
@@ -101,10 +118,10 @@ def check_evaluators(task: Task, clamps: BoundClamps) -> None:
     """
     if not task.evaluation_sequences:
         raise ConfigError("evaluators is empty: a run needs one to be measured by")
-    score = Scorer(task.model, clamps)
+    evaluate = config.evaluator(task.model, clamps)
     for name, sequences in task.evaluation_sequences.items():
         try:
-            score(sequences[:1])
+            evaluate({name: tree_map(lambda tensor: tensor[:1], sequences)})
         except (ValueError, RuntimeError, IndexError) as error:
             told = " ".join(str(error).split())[:300]
             raise ConfigError(
@@ -113,33 +130,6 @@ def check_evaluators(task: Task, clamps: BoundClamps) -> None:
             ) from error
 
 
-def should_compile(config: RunConfig) -> bool:
-    """Whether the training step is compiled: compiling takes longer than a short run gains."""
-    if config.compile == "auto":
-        return config.n_steps > COMPILE_ABOVE_STEPS
-    return config.compile == "yes"
-
-
-def choose_device(device: str) -> torch.device:
-    """The device a config asks for.
-
-    Raises:
-        ConfigError: "cuda" where there is no GPU.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch finds no GPU here: use device=cpu or auto")
-    return torch.device(device)
-
-
-@contextmanager
-def cpu_threads(n_threads: int) -> Iterator[None]:
-    """Sets torch's CPU threads for a block; 0 leaves them."""
-    before = torch.get_num_threads()
-    if n_threads:
-        torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model is."""
+    return next(model.parameters()).device

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.interventions import ByPhase
-from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 from coopetition_interp.training.freed_memory import keep_freed_memory
+from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
-from coopetition_interp.training.run import Run, load_run
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run import Run, load_run, load_weights
+from coopetition_interp.training.run_config import Evaluate, RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.task import (
     Task,
     bind_clamps,
-    build_task,
     check_evaluators,
-    choose_device,
-    cpu_threads,
-    should_compile,
+    moved,
 )
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
+
+OnEvaluation = Callable[[pd.DataFrame], None]
+"""Called after each evaluation with the run's metrics so far."""
 
 STEPS_BETWEEN_CHECKS = 100
 COMPILE_ABOVE_SCORED = 1_000_000
@@ -45,6 +46,7 @@ def train(
     *,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Trains a model and keeps its run in a directory.
 
@@ -56,6 +58,7 @@ def train(
         out: A directory that holds no run yet.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run, as `load_run` gives it.
@@ -75,22 +78,18 @@ def train(
             )
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
-            task = build_task(config, device)
+            task = _build(config, device)
             resolved = {
-                "d_feature": task.bank.d_feature,
-                "n_labels": task.sampler.n_labels,
-                "features_sha256": task.bank.digest(),
+                **task.resolved,
                 "device": device.type,
                 "n_threads": torch.get_num_threads(),
                 "compile": should_compile(config),
             }
             training = _Training.prepare(config, resolved, task)
-            if name := training.step.not_finite():
-                raise ConfigError(f"{name} is not finite in start_from ({config.start_from})")
             record = RunRecord(directory, config.batch_size)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
@@ -100,6 +99,7 @@ def resume(
     n_sequences: int | float | None = None,
     progress: bool = True,
     wandb_project: str | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Goes on with an interrupted run, to the same weights bitwise as if it had never stopped.
 
@@ -110,6 +110,7 @@ def resume(
             number.
         progress: Show a progress bar.
         wandb_project: Also log metrics to this Weights & Biases project.
+        on_evaluation: Called after each evaluation with the metrics so far, such as `LiveCurves()`.
 
     Returns:
         The finished run. One that had finished already is returned as it is.
@@ -122,16 +123,17 @@ def resume(
     if not (Path(out) / "config.json").exists():
         raise RunError(f"{out} holds no run to resume: there is no config.json")
     with RunDirectory(out) as directory:
-        begun_with, resolved = directory.read_config(), directory.read_resolved()
+        begun_with = directory.read_config()
+        resolved = directory.read_resolved(begun_with)
         config = begun_with if n_sequences is None else _lengthened(begun_with, n_sequences)
         if config == begun_with and is_finished(directory, config):
             return load_run(out)
         with cpu_threads(resolved["n_threads"]):
-            task = build_task(config, choose_device(resolved["device"]))
-            if task.bank.digest() != resolved["features_sha256"]:
+            task = _build(config, choose_device(resolved["device"]))
+            if any(resolved[name] != value for name, value in task.resolved.items()):
                 raise RunError(
-                    f"the features of {out} are not those it was begun with: put back the original "
-                    f"features ({config.features}), or begin a new run"
+                    f"the data of {out} are not those it was begun with: put back the original "
+                    f"{task.data}, or begin a new run"
                 )
             training = _Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)
@@ -139,12 +141,20 @@ def resume(
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 if config != begun_with:
                     directory.write_config(config, resolved)
-                _train(training, record, log, progress)
+                _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
 
+def _build(config: RunConfig, device: torch.device) -> Task:
+    task = config.build()
+    if config.start_from is not None:
+        load_weights(task.model, config.start_from)
+    task.to(device)
+    return task
+
+
 def _lengthened(config: RunConfig, n_sequences: int | float) -> RunConfig:
-    longer = RunConfig.from_dict({**config.to_dict(), "n_sequences": n_sequences})
+    longer = type(config).from_dict({**config.to_dict(), "n_sequences": n_sequences})
     if longer.n_sequences < config.n_sequences:
         raise ConfigError(
             f"n_sequences is {config.n_sequences} and cannot be cut to {longer.n_sequences}: take "
@@ -167,7 +177,7 @@ class _Training:
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
         step: The training step.
-        scorers: What evaluates the model, under the clamps of each phase.
+        evaluate: What evaluates the model, under the clamps of each phase.
         evaluations: Steps at which it is evaluated.
         checkpoints: Steps at which its weights are kept.
     """
@@ -176,7 +186,7 @@ class _Training:
     task: Task
     device: torch.device
     step: PhasedTrainingStep
-    scorers: ByPhase[Scorer]
+    evaluate: ByPhase[Evaluate]
     evaluations: Moments
     checkpoints: Moments
 
@@ -192,24 +202,27 @@ class _Training:
         device = torch.device(resolved["device"])
         clamps = bind_clamps(config, task)
         for held in clamps.bound:
-            check_evaluators(task, held)
+            check_evaluators(config, task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
-        n_scored = len(evaluations) * sum(map(len, task.evaluation_sequences.values()))
-        compile_scorer = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
+        n_scored = len(evaluations) * sum(
+            len(tree_leaves(sequences)[0]) for sequences in task.evaluation_sequences.values()
+        )
+        compile = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
         step = PhasedTrainingStep(
             task.model,
             config.optimizer,
             config.n_steps,
-            example=task.sampler.batch(0).to(device),
+            example=moved(task.batch(0), device),
             clamps=clamps,
             compile=resolved["compile"],
+            loss=task.loss,
         )
         return cls(
             config=config,
             task=task,
             device=device,
             step=step,
-            scorers=ByPhase(clamps, partial(Scorer, task.model, compile=compile_scorer)),
+            evaluate=ByPhase(clamps, lambda held: config.evaluator(task.model, held, compile)),
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
@@ -230,7 +243,13 @@ class _Training:
             previous = moment
 
 
-def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bool) -> None:
+def _train(
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    progress: bool,
+    on_evaluation: OnEvaluation | None,
+) -> None:
     """Runs the loop, and notes how it ended."""
     batch_size, n_steps = record.batch_size, training.config.n_steps
     go_on = how_to_go_on(record.directory.path)
@@ -245,7 +264,7 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
                 disable=not progress,
                 smoothing=0.05,
             ) as bar:
-                _loop(training, record, log, bar, interruption)
+                _loop(training, record, log, bar, interruption, on_evaluation)
             if record.last_moment == n_steps:
                 told = "interrupted when the run was finished"
                 record.note("finished")
@@ -268,7 +287,12 @@ def _train(training: _Training, record: RunRecord, log: MetricsLog, progress: bo
 
 
 def _loop(
-    training: _Training, record: RunRecord, log: MetricsLog, bar: tqdm, interruption: Interruption
+    training: _Training,
+    record: RunRecord,
+    log: MetricsLog,
+    bar: tqdm,
+    interruption: Interruption,
+    on_evaluation: OnEvaluation | None,
 ) -> None:
     """Steps up to the next moment of interest, then what is due there."""
     config, task, step = training.config, training.task, training.step
@@ -276,18 +300,19 @@ def _loop(
     for moment in training.moments(first):
         losses = []
         while step.state.steps_done < moment and interruption.requested is None:
-            batch = task.sampler.batch(step.state.steps_done)
-            losses.append(step(batch.to(training.device)))
+            batch = task.batch(step.state.steps_done)
+            losses.append(step(moved(batch, training.device)))
             bar.update(config.batch_size)
         record.add_losses(losses, step)
         if interruption.requested is not None:
             break
         if moment in training.evaluations:
-            scores = evaluate_with(
-                training.scorers.at(moment * config.batch_size), task.evaluation_sequences
-            )
+            evaluate = training.evaluate.at(moment * config.batch_size)
+            scores = evaluate(task.evaluation_sequences)
             record.add_evaluation(scores, moment, log)
             bar.set_postfix(record.headline(config))
+            if on_evaluation is not None:
+                on_evaluation(record.metrics.copy())
         if moment in training.checkpoints:
             record.save_checkpoint(task.model, moment)
         record.last_moment = moment

@@ -11,18 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+from transformer_lens import HookedTransformer
 
-from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences
+from coopetition_interp.interventions import BoundClamps, Clamp, bind
 from coopetition_interp.training.recorded_graph import compile_record, record
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
+from coopetition_interp.training.task import Batch, Loss, models_own_loss, run_with_clamps
 
 PACKED_BELOW = 200_000
 """Parameters with fewer entries share one buffer, so that one kernel updates them all."""
@@ -68,13 +70,27 @@ class OptimizerState:
         self.steps_done = steps_done
 
 
-def pack_parameters(model: ExemplarLabelTransformer) -> OptimizerState:
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name: the model's own choice, or those with gradients.
+
+    Raises:
+        ValueError: There are none.
+    """
+    choose = getattr(model, "trainable_parameters", None)
+    named = dict(model.named_parameters())
+    chosen = choose() if choose else {n: p for n, p in named.items() if p.requires_grad}
+    if not chosen:
+        raise ValueError("the model has no parameter that requires a gradient: nothing to train")
+    return chosen
+
+
+def pack_parameters(model: nn.Module) -> OptimizerState:
     """Moves the model's trainable parameters into an `OptimizerState` that it then shares.
 
     The model's parameters become views of the state's buffers, so the model is up to date after
     every step.
     """
-    trainable = model.trainable_parameters()
+    trainable = trainable_parameters(model)
     packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
     large_names = [name for name in trainable if name not in packed_names]
     flat = torch.cat([trainable[name].detach().reshape(-1) for name in packed_names])
@@ -103,10 +119,12 @@ class TrainingStep:
         model: The model to train; its parameters are updated in place.
         optimizer: Adam's settings.
         n_steps: Length of the run in steps (for schedules that end with it).
+        example: A batch, any pytree of tensors, for its shapes. Later ones must have the same.
         clamps: What is held while the rest learns; gradients flow as each clamp says.
         compile: Whether to compile the graph; without a compiler it falls back, with a warning.
-        example: A batch, for its shapes. Later batches must have the same.
         state: Of another step of the same model, to go on from there; None to begin.
+        loss: From a way to run the clamped model, and a batch, to the loss. By default the model's
+            own, `return_type="loss"`.
 
     Attributes:
         state: Parameters and moments.
@@ -115,13 +133,14 @@ class TrainingStep:
 
     def __init__(
         self,
-        model: ExemplarLabelTransformer,
+        model: HookedTransformer,
         optimizer: OptimizerConfig,
         n_steps: int,
-        example: Sequences,
+        example: Batch,
         clamps: Sequence[Clamp] | BoundClamps = (),
         compile: bool = True,
         state: OptimizerState | None = None,
+        loss: Loss = models_own_loss,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -130,14 +149,15 @@ class TrainingStep:
         self.state = pack_parameters(model) if state is None else state
         self._shared = SharedParameters(model, self.state.names)
         self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
-        self._example_shapes = (example.exemplars.shape, example.labels.shape)
-        self._scales = torch.zeros(2, device=example.exemplars.device)
+        self.loss = loss
+        self._example_shapes, self._structure = _shapes_and_structure(example)
+        self._scales = torch.zeros(2, device=tree_flatten(example)[0][0].device)
         inputs = self._graph_inputs(example)
         self._graph, self.compiled = record(self._step_operations, inputs), False
         if compile:
             self._graph, self.compiled = compile_record(self._graph, inputs)
 
-    def __call__(self, sequences: Sequences) -> Float[Tensor, ""]:
+    def __call__(self, batch: Batch) -> Float[Tensor, ""]:
         """Takes one step on a batch.
 
         Returns:
@@ -148,17 +168,18 @@ class TrainingStep:
             RuntimeError: If the model's parameters were replaced since, as `.to()` does.
         """
         self._shared.require()
-        if (sequences.exemplars.shape, sequences.labels.shape) != self._example_shapes:
+        shapes, structure = _shapes_and_structure(batch)
+        if structure != self._structure or shapes != self._example_shapes:
             raise ValueError(
-                f"the training step was built for exemplars {list(self._example_shapes[0])}; "
-                f"got {list(sequences.exemplars.shape)}"
+                f"the training step was built for a batch of tensors {self._example_shapes}; got "
+                f"{shapes}"
             )
         step = self.state.steps_done
         rate = self.optimizer.learning_rate_at(step, self.n_steps)
         step_size = rate / (1 - self.optimizer.beta1 ** (step + 1))
         second_moment_scale = 1 / math.sqrt(1 - self.optimizer.beta2 ** (step + 1))
         self._scales.copy_(torch.tensor([step_size, second_moment_scale]))
-        (loss,) = self._graph(*self._graph_inputs(sequences))
+        (loss,) = self._graph(*self._graph_inputs(batch))
         self.state.steps_done += 1
         return loss
 
@@ -175,23 +196,24 @@ class TrainingStep:
                 return name
         return None
 
-    def _graph_inputs(self, sequences: Sequences) -> list[Tensor]:
+    def _graph_inputs(self, batch: Batch) -> list[Tensor]:
         state = [*self.state.packed, *(t for group in self.state.large for t in group)]
-        return [*state, self._scales, sequences.exemplars, sequences.labels, sequences.roles]
+        return [*state, self._scales, *tree_flatten(batch)[0]]
 
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
-        *state, scales, exemplars, labels, roles = inputs
+        n_state = 3 * (1 + len(self.state.large))
+        state, scales, leaves_of_batch = inputs[:n_state], inputs[n_state], inputs[n_state + 1 :]
         groups = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
         packed, large = groups[0], groups[1:]
         weights = _unpack(packed[0], self._shapes[: self.state.n_packed])
         weights += [group[0] for group in large]
         leaves = [weight.detach().requires_grad_() for weight in weights]
         named = dict(zip(self.state.names, leaves, strict=True))
-        sequences = Sequences(exemplars, labels, roles)
+        batch = tree_unflatten(list(leaves_of_batch), self._structure)
+        run_model = partial(run_with_clamps, self.model, self.clamps, parameters=named)
         with torch.enable_grad():
-            logits = run_clamped(self.model, sequences, self.clamps, parameters=named)
-            loss = query_cross_entropy(logits, sequences.right_labels)
+            loss = self.loss(run_model, batch)
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             with_penalty = [
@@ -210,6 +232,11 @@ class TrainingStep:
         first.mul_(self.optimizer.beta1).add_(g, alpha=1 - self.optimizer.beta1)
         second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
+
+
+def _shapes_and_structure(batch: Batch) -> tuple[list[list[int]], Any]:
+    leaves, structure = tree_flatten(batch)
+    return [list(tensor.shape) for tensor in leaves], structure
 
 
 def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:

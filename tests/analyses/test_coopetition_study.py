@@ -7,7 +7,9 @@ import pytest
 from made_up_study import made_up_study
 
 from coopetition_interp.reporting.figure_file import FigureFile, FigureFileError, figure_files
-from coopetition_interp.reporting.study import Study, StudyError, pack_study
+from coopetition_interp.reporting.pack import pack_study
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
 
 FOLDER = Path(__file__).parents[2] / "analyses" / "coopetition"
 WITHOUT_RUNS = ("fig11_long_run", "fig18b_icl_heads_ablated")  # this study has none of theirs

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coopetition_interp.training import load_run, preset
+from coopetition_interp.tasks.exemplar_label import preset
+from coopetition_interp.training import load_run
 from coopetition_interp.training.run_directory import RunDirectory
 
 SCRIPT = Path(__file__).parents[2] / "analyses" / "fig01b_transience.py"

@@ -11,9 +11,10 @@ from small_models import D_FEATURE, N_LABELS, SMALL, small_model, small_sequence
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.analysis.weight_swaps import COLUMNS, weight_swap
 from coopetition_interp.interventions import GraftIn, GraftOut, run_clamped
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.tasks.exemplar_label.sequences import IN_CONTEXT_METRICS, score_sequences
-from coopetition_interp.training import RunError, load_run, preset
+from coopetition_interp.training import RunError, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 
 HALVES = ("first half", "second half")

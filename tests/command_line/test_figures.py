@@ -1,103 +1,82 @@
-"""`coopetition-interp figures`: one page of every figure, from small studies."""
+"""`coopetition-interp figures` and `pack`, on a study with made-up curves."""
 
-from functools import partial
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_coopetition import changed, packed_small_coopetition
+from made_up_study import made_up_study
 
 from coopetition_interp.command_line import main
-from coopetition_interp.figures import every_figure
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-
-# Enough of each kind: of curves, of tables, of what is drawn on real features too.
-COOPETITION = ("fig01b_transience", "fig06_matched", "fig08_positions", "figC_1_embedding")
-ON_REAL_FEATURES = ("fig01b_transience", "figC_1_embedding")
-INDUCTION_HEADS = ("ih_fig4_5_heads",)
-TOY = "fig05a_toy_coopetition"
+COOPETITION = Path(__file__).parents[2] / "analyses" / "coopetition"
+DRAWN = ("fig01b_transience", "figC_1_embedding")
+NOT_DRAWN = "fig11_long_run"  # this study has no such run
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    return packed_small_coopetition(tmp_path_factory.getbasetemp())
+def runs(tmp_path_factory):
+    return made_up_study(tmp_path_factory.getbasetemp()).path
 
 
 @pytest.fixture(autouse=True)
-def few_figures(monkeypatch):
-    for studies, names in (("COOPETITION", COOPETITION), ("INDUCTION_HEADS", INDUCTION_HEADS)):
-        whole = getattr(every_figure, studies)
-        monkeypatch.setattr(every_figure, studies, {name: whole[name] for name in names})
-    monkeypatch.setattr(every_figure, "ON_REAL_FEATURES", ON_REAL_FEATURES)
-    toy = partial(every_figure.TOY_FIGURES[TOY], steps=200)
-    monkeypatch.setattr(every_figure, "TOY_FIGURES", {TOY: toy})
-
-
-def expect_files(folder, names):
-    assert (folder / "index.html").is_file()
-    for name in names:
-        numbers = pd.read_csv(folder / f"{name}_numbers.csv")
-        assert list(numbers.columns) == ["quantity", "paper", "ours"]
-    assert not list(folder.glob("*.png"))
-
-
-def test_everything_is_drawn_from_what_the_repository_keeps(packed, tmp_path, monkeypatch, capsys):
-    kept = tmp_path / "checkpoints"
-    kept.mkdir()
-    for name in ("coopetition", "coopetition-omniglot"):
-        (kept / name).symlink_to(packed.path)
-    (kept / "induction-heads").symlink_to(CHECKPOINTS / "induction-heads")
+def few_figures(tmp_path, monkeypatch):
+    """Works where `analyses/waves` has three of the coopetition study's figures."""
+    waves = tmp_path / "analyses" / "waves"
+    waves.mkdir(parents=True)
+    for name in (*DRAWN, NOT_DRAWN):
+        shutil.copy(COOPETITION / f"{name}.py", waves)
+    (waves / "runs.py").write_text("from analyses.coopetition.runs import plan\n")
     monkeypatch.chdir(tmp_path)
-    assert main(["figures", "--out", "page"]) == 0
-    assert f"wrote {Path('page') / 'index.html'}" in capsys.readouterr().out
-    names = [*COOPETITION, TOY, *(f"real_{name}" for name in ON_REAL_FEATURES), *INDUCTION_HEADS]
-    expect_files(tmp_path / "page", names)
-    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert text.count('<div class="figure"') == len(names)
-    assert "Figure 1b: transience of in-context learning, on real features" in text
 
 
-def test_of_given_runs_only_those_named_are_drawn(packed, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["figures", "--out", "page", "--runs", str(packed.path)]) == 0
-    expect_files(tmp_path / "page", [*COOPETITION, TOY])
-    assert not list((tmp_path / "page").glob("real_*"))
-    assert not list((tmp_path / "page").glob("ih_*"))
+def words(runs):
+    return ["figures", "--out", "page", "--runs", f"waves={runs}", "--preset", "tiny"]
 
 
-def test_a_missing_run_is_told_and_the_rest_is_drawn(packed, tmp_path, capsys):
-    less = changed(packed, tmp_path / "less", without="matched")
-    assert main(["figures", "--out", str(tmp_path / "page"), "--runs", str(less.path)]) == 2
+def numbers_in(folder):
+    return {file.name: pd.read_csv(file) for file in Path(folder).rglob("*_numbers.csv")}
+
+
+def test_a_missing_run_of_ones_own_is_told_and_the_rest_is_drawn(runs, capsys):
+    assert main(words(runs)) == 2
     output = capsys.readouterr()
-    assert "1 figures were not drawn: fig06_matched" in output.err
-    assert "fig06_matched: Figure 6 needs runs that are not finished" in output.out
-    assert "`coopetition-interp sweep coopetition --out DIR --workers 2`" in output.out
-    expect_files(tmp_path / "page", [name for name in (*COOPETITION, TOY) if "06" not in name])
-    assert not list((tmp_path / "page").glob("fig06*"))
+    assert f"wrote {Path('page') / 'index.html'}" in output.out
+    assert "fig11_long_run: no run of" in output.out
+    assert output.err.splitlines()[-1].endswith("1 figures were not drawn: fig11_long_run")
+    assert sorted(numbers_in("page")) == [f"{name}_numbers.csv" for name in DRAWN]
+    assert not list(Path("page").rglob("*.png"))
 
 
-def test_what_the_repository_lacks_is_listed_on_its_page(packed, tmp_path, monkeypatch, capsys):
-    kept = tmp_path / "checkpoints"
-    changed(packed, kept / "coopetition", without="matched")
-    (kept / "coopetition-omniglot").symlink_to(packed.path)
-    (kept / "induction-heads").symlink_to(CHECKPOINTS / "induction-heads")
-    monkeypatch.chdir(tmp_path)
-    assert main(["figures", "--out", "page"]) == 0
+def test_what_is_packed_draws_the_same_page_without_the_weights(runs, tmp_path, capsys):
+    plan, out = "analyses/waves/runs.py", "checkpoints/waves"
+    assert main(["pack", plan, "--runs", str(runs), "--preset", "tiny", "--out", out]) == 0
+    assert "fig11_long_run is not drawn" in capsys.readouterr().out
+    assert not list((tmp_path / out).rglob("*.safetensors"))
+    assert main(["figures", "--out", "packed"]) == 0  # what is packed is all there is to draw
     assert "1 figures were not drawn" in capsys.readouterr().out
-    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert "<h2>Not drawn</h2>" in text
-    assert "<li>fig06_matched: " in text
+    assert "Not drawn: 1" in Path("packed/index.html").read_text(encoding="utf-8")
+    main(words(runs))
+    packed, whole = numbers_in("packed"), numbers_in("page")
+    assert packed.keys() == whole.keys()
+    assert all(packed[name].equals(whole[name]) for name in whole)
+    assert main(["pack", plan, "--runs", str(runs), "--preset", "tiny", "--out", out]) == 2
+    assert "is not empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "folder"),
-    [([], Path("checkpoints") / "coopetition"), (["--runs", "no-such-runs"], "no-such-runs")],
+    ("given", "message"),
+    [
+        (["--runs", "waves=no-such-runs"], "'no-such-runs' is not there"),
+        (["--runs", "no-such-runs"], "must be NAME=DIR"),
+        (["--runs", "tides=."], "there is no study tides: choose from waves"),
+        (["--study", "no-such-study"], "no-such-study is not there"),
+        ([], "no figure could be drawn. waves: no study to draw from"),
+    ],
 )
-def test_a_missing_folder_is_one_clear_error(words, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["figures", "--out", "page", *words]) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith(f"coopetition-interp: error: {folder} is not there")
-    assert len(error.splitlines()) == 1
+def test_what_cannot_be_drawn_is_one_clear_error(given, message, tmp_path, capsys):
+    assert main(["figures", "--out", "page", *given]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("coopetition-interp: error: ")
+    assert message in error
     assert not (tmp_path / "page").exists()

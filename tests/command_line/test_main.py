@@ -1,17 +1,21 @@
 """The command line: what it prints, what it refuses, and that it does the work."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from coopetition_interp.command_line import main
-from coopetition_interp.sweeps import coopetition_plan, only_named
-from coopetition_interp.training import load_run, preset, train
+from coopetition_interp.sweeps import only_named
+from coopetition_interp.sweeps.plan_file import read_plan
+from coopetition_interp.tasks.exemplar_label import preset
+from coopetition_interp.training import load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 SHORT = ["n_sequences=640", 'evaluate_at={"every": 640}', 'checkpoint_at={"every": 640}']
-SWEEP = ["sweep", "coopetition", "--out", "x"]
+PLAN = str(Path(__file__).parents[2] / "analyses" / "coopetition" / "runs.py")
+SWEEP = ["sweep", PLAN, "--out", "x"]
 
 
 def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
@@ -24,6 +28,9 @@ def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
     assert run.config.n_sequences == 640
     assert [str(c.heads) for c in run.config.clamps] == ["((0, 1),)"]
     assert run.checkpoints == [0, 640]
+    told = capsys.readouterr().out
+    assert f"{run.metrics.query('sequences_seen == 640').loss.iloc[0]:.3f}" in told
+    assert f"`coopetition-interp evaluate {out} --at all`" in told
 
     table = tmp_path / "scores.csv"
     assert main(["evaluate", str(out), "--at", "all", "--out", str(table)]) == 0
@@ -65,9 +72,9 @@ def test_a_length_that_cannot_be_is_one_line_and_changes_nothing(until, tmp_path
         (["train", "tiny", "--out", "x", "--features", "none.h5"], "none.h5"),
         (["evaluate", "no-such-run"], "holds no run"),
         (["presets", "huge"], "unknown preset"),
-        (["sweep", "induction-heads", "--out", "x", "--only", "zzz"], "no run's name begins"),
-        (["sweep", "induction-heads", "--out", "x", "--preset", "tiny"], "--preset is for the"),
-        ([*SWEEP, "--preset", "huge"], "no preset 'huge'"),
+        (["sweep", "transience", "--out", "x"], "no file 'transience': give the file of a plan"),
+        ([*SWEEP, "--only", "zzz"], "no run's name begins"),
+        ([*SWEEP, "--preset", "huge"], "no scale 'huge'"),
         ([*SWEEP, "--workers", "0"], "from 1 to 1,000; got '0'"),
         ([*SWEEP, "--executor-option", "timeout_min=5"], "add --executor local or slurm"),
         (
@@ -87,22 +94,22 @@ def test_bad_input_is_one_line_and_status_2(words, message, tmp_path, monkeypatc
 
 def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):
     out = tmp_path / "sweep"
-    words = ["sweep", "coopetition", "--preset", "tiny", "--out", str(out)]
-    chosen = ["--only", "icl_only", "--only", "resumed/ciwl-only-0.0016M"]
+    words = ["sweep", PLAN, "--preset", "tiny", "--out", str(out)]
+    chosen = ["--only", "init-5/icl-only", "--only", "init-5/resumed/moment-1600"]
     assert main([*words, *chosen, "--status"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[:2] for row in rows[1:]] == [
-        ["ciwl_only", "missing"],
-        ["icl_only", "missing"],
-        ["resumed/ciwl-only-0.0016M", "missing"],
+        ["init-5/ciwl-only", "missing"],
+        ["init-5/icl-only", "missing"],
+        ["init-5/resumed/moment-1600", "missing"],
     ]
     assert not out.exists()
 
-    (planned,) = only_named(coopetition_plan("tiny"), ["icl_only"])
-    train(planned.resolve({}), out / "icl_only", progress=False)
-    saved = (out / "icl_only" / "resume.safetensors").stat().st_mtime_ns
-    assert main([*words, "--only", "icl_only"]) == 0  # there is nothing left to do
-    assert (out / "icl_only" / "resume.safetensors").stat().st_mtime_ns == saved
+    (planned,) = only_named(read_plan(PLAN, preset_name="tiny"), ["init-5/icl-only"])
+    train(planned.resolve({}), out / planned.name, progress=False)
+    saved = (out / planned.name / "resume.safetensors").stat().st_mtime_ns
+    assert main([*words, "--only", planned.name]) == 0  # there is nothing left to do
+    assert (out / planned.name / "resume.safetensors").stat().st_mtime_ns == saved
     capsys.readouterr()
     assert main([*words, *chosen, "--status"]) == 0
     rows = capsys.readouterr().out.splitlines()
@@ -114,14 +121,14 @@ def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):
 
 
 def test_a_sweep_with_a_failed_run_ends_with_status_2(tmp_path, capsys):
-    with RunDirectory(tmp_path / "main") as directory:
+    with RunDirectory(tmp_path / "init-5" / "main") as directory:
         directory.write_config(preset("tiny").replace(data_seed=9), {})
         directory.write_status("finished", 32_000)
-    words = ["sweep", "coopetition", "--preset", "tiny", "--out", str(tmp_path), "--only", "main"]
+    words = ["sweep", PLAN, "--preset", "tiny", "--out", str(tmp_path), "--only", "init-5/main"]
     assert main(words) == 2
     output = capsys.readouterr()
-    assert "main: failed: " in output.out
-    assert "another config than the sweep plans now (in data_seed)" in output.out
+    assert "init-5/main: failed: " in output.out
+    assert "another config than the sweep plans now (in " in output.out
     assert "1 of 1 runs did not finish" in output.err
 
 

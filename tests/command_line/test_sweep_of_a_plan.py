@@ -1,4 +1,4 @@
-"""A plan's file is run as the built-in studies are."""
+"""A plan's file is run."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from coopetition_interp.training import load_run
 PLAN = '''
 """Two learning rates."""
 from coopetition_interp.sweeps import PlannedRun
-from coopetition_interp.training import preset
+from coopetition_interp.tasks.exemplar_label import preset
 
 
 def plan(preset_name="tiny"):
@@ -46,7 +46,7 @@ def test_the_coopetition_studys_plan_is_such_a_file(tmp_path, capsys):
     ("words", "message"),
     [
         (["nothing.py"], "there is no file"),
-        (["transience"], "there is no study 'transience'"),
+        (["transience"], "there is no file 'transience': give the file of a plan"),
     ],
 )
 def test_what_is_no_plan_is_refused(words, message, tmp_path, capsys):

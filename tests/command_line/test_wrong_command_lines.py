@@ -1,13 +1,15 @@
 """Every wrong command line: status 2, one line of sane length, and nothing written."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from coopetition_interp.command_line import main
 
 TRAIN = ["train", "tiny", "--quiet", "--out", "x"]
-SWEEP = ["sweep", "coopetition", "--preset", "tiny", "--out", "x"]
+PLAN = str(Path(__file__).parents[2] / "analyses" / "coopetition" / "runs.py")
+SWEEP = ["sweep", PLAN, "--preset", "tiny", "--out", "x"]
 NEW_LINE = "two\nlines"
 DEEP = "[" * 100_000
 DIGITS = "9" * 10_000
@@ -141,11 +143,13 @@ WRONG = [
     ["thin", "RUN", "--out", "x", "--at", "inf"],
     ["thin", "FOLDER", "--out", "x"],
     # sweep, figures, features, bench
-    ["sweep", "coopetition"],
+    ["sweep", PLAN],
     ["sweep", "cooperation", "--out", "x"],
-    ["sweep", "coopetition", "--out", "x", "--preset", "huge"],
-    ["sweep", "coopetition", "--out", "x", "--preset", ""],
-    ["sweep", "induction-heads", "--out", "x", "--preset", "tiny"],
+    ["sweep", DIGITS, "--out", "x"],
+    ["sweep", "FOLDER", "--out", "x"],
+    ["sweep", "FILE", "--out", "x"],
+    ["sweep", PLAN, "--out", "x", "--preset", "huge"],
+    ["sweep", PLAN, "--out", "x", "--preset", ""],
     [*SWEEP, "--workers", "nan"],
     [*SWEEP, "--workers", "inf"],
     [*SWEEP, "--workers", "-1"],
@@ -159,11 +163,19 @@ WRONG = [
     [*SWEEP, "--executor", "cloud"],
     [*SWEEP, "--executor-option", "timeout_min=5"],
     [*SWEEP, "--executor", "local", "--executor-option", "timeout_min"],
-    ["sweep", "coopetition", "--out", "FILE"],
+    ["sweep", PLAN, "--out", "FILE"],
     ["figures"],
     ["figures", "--out", ""],
     ["figures", "--out", "FILE"],
-    ["figures", "--out", "x", "--runs", "no-such-runs"],
+    ["figures", "--out", "x"],
+    ["figures", "--out", "x", "--runs", "FOLDER"],
+    ["figures", "--out", "x", "--runs", "coopetition=no-such-runs"],
+    ["figures", "--out", "x", "--runs", "=FOLDER"],
+    ["figures", "--out", "x", "--study", "none"],
+    ["figures", "--out", "x", "--study", "FOLDER"],
+    ["pack", PLAN, "--out", "x"],
+    ["pack", PLAN, "--runs", "none", "--out", "x"],
+    ["pack", PLAN, "--runs", "FOLDER", "--preset", "huge", "--out", "x"],
     ["features", "x.h5", "--root", "none"],
     ["features", "x.txt", "--root", "none"],
     ["features", "FOLDER"],

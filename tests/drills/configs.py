@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coopetition_interp.training import PRESETS, ConfigError, RunConfig, RunError, preset, train
+from coopetition_interp.tasks.exemplar_label import PRESETS, preset
+from coopetition_interp.training import ConfigError, RunConfig, RunError, train
 
 DEEP: list[Any] = []
 for _ in range(5_000):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from run_file_mutants import READERS, draw, interrupted_run, outcome
 
-from coopetition_interp.training import preset
+from coopetition_interp.tasks.exemplar_label import preset
 
 OUTCOMES = ("refused", "same", "changed", "unclear", "traceback", "hangs")
 

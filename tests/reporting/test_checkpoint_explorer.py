@@ -126,7 +126,7 @@ def test_curves_are_the_runs_metrics(short_run, explorer):
 
 def test_a_slider_and_buttons_to_play_and_pause(short_run, explorer):
     steps = explorer.layout.sliders[0].steps
-    assert [step.label for step in steps] == ["0M", "0.00064M", "0.00128M", "0.00192M"]
+    assert [step.label for step in steps] == ["0", "640", "1.28k", "1.92k"]
     names = [frame.name for frame in explorer.frames]
     assert [step.args[0] for step in steps] == [(name,) for name in names]
     play, pause = explorer.layout.updatemenus[0].buttons

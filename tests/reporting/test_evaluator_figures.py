@@ -8,7 +8,7 @@ from coopetition_interp.reporting.style import (
     EVALUATOR_STYLES,
     PALETTE,
     evaluator_styles,
-    in_millions,
+    sequence_count,
     sequences_seen_axis,
 )
 from coopetition_interp.reporting.transience import transience_numbers
@@ -76,7 +76,7 @@ def test_landmarks_sit_on_their_curves_and_are_numbered_in_order():
     figure = evaluator_curves(metrics(), landmarks=FOUND)
     marks = [trace for trace in figure.data if "markers" in trace.mode]
     assert [(trace.name, trace.x[0], round(trace.y[0], 6)) for trace in marks] == [
-        ("1: plateau ends, 0.25M", 0.25, 0.6125),
+        ("1: plateau ends, 250k", 0.25, 0.6125),
         ("2: Flip peaks (0.70), 1M", 1.0, 0.7),
         ("3: ICL peaks (0.90), 1M", 1.0, 0.9),
         ("4: Flip falls through 0.5, 1.5M", 1.5, 0.4),
@@ -119,14 +119,26 @@ def test_evaluators_without_a_colour_of_their_own_take_different_ones():
     assert styles["yours"].colour == PALETTE[1]
 
 
-def test_sequences_seen_are_written_in_millions():
-    assert [in_millions(seen) for seen in (4_300_000, 153_210, 20e6)] == ["4.3M", "0.153M", "20M"]
+@pytest.mark.parametrize(
+    ("sequences", "words"),
+    [
+        (0, "0"),
+        (640, "640"),
+        (999.9, "1k"),
+        (16_320, "16.3k"),
+        (999_600, "1M"),
+        (2_451_000, "2.45M"),
+        (400e6, "400M"),
+    ],
+)
+def test_a_number_of_sequences_has_three_digits_and_a_unit(sequences, words):
+    assert sequence_count(sequences) == words
     assert sequences_seen_axis(type="log")["type"] == "log"
 
 
 def test_the_numbers_of_figure_1b_beside_the_papers():
     ours = transience_numbers(FOUND).set_index("quantity")["ours"]
-    assert ours["plateau ends"] == "0.25M"
+    assert ours["plateau ends"] == "250k"
     assert ours["Flip peaks"] == "0.700 at 1M"
     assert ours["Flip falls through 0.5"] == "1.5M"
     assert ours["CIWL, end"] == "0.900 at 2M"

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import torch
+from small_models import DIVERGING
 
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.sweeps import PlannedRun, only_named, run_sweep, sweep_status
@@ -43,7 +44,7 @@ def plan_of(config):
         return config.replace(clamps=(GraftIn(donor, layer=0),))
 
     return [
-        PlannedRun("fails", config.with_overrides(["optimizer.learning_rate=1e30"])),
+        PlannedRun("fails", config.with_overrides(DIVERGING)),
         PlannedRun("needs-what-fails", config, ("fails",)),
         PlannedRun("donor", config.replace(model={"init_seed": 6})),
         PlannedRun("grafts/from-donor", graft, ("donor",)),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from drills.configs import SMALL, drill, edge_overrides, read, trained
 
-from coopetition_interp.training import PRESETS, ConfigError, RunConfig, preset
+from coopetition_interp.tasks.exemplar_label import PRESETS, preset
+from coopetition_interp.training import ConfigError, RunConfig
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 LARGE = "9" * 10_000

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from coopetition_interp.interventions import AblateHeads, PreviousTokenHeads
+from coopetition_interp.tasks.exemplar_label import PRESETS, preset
 from coopetition_interp.tasks.exemplar_label.features import FeatureFile, GaussianFeatures
-from coopetition_interp.training import PRESETS, ConfigError, RunConfig, preset
+from coopetition_interp.training import ConfigError, RunConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -16,8 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_models import DIVERGING
 
+from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import AblateHeads
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureFile,
     GaussianFeatures,
@@ -31,7 +34,6 @@ from coopetition_interp.training import (
     TrainingStep,
     load_run,
     load_weights,
-    preset,
     resume,
     state_of,
     train,
@@ -127,7 +129,7 @@ def test_a_run_is_not_made_longer_before_all_is_built(short_run, tmp_path, monke
     def no_memory(*_: object, **__: object):
         raise MemoryError("not so much")
 
-    monkeypatch.setattr(train_module, "TrainingStep", no_memory)
+    monkeypatch.setattr(train_module, "PhasedTrainingStep", no_memory)
     with pytest.raises(MemoryError):
         resume(run, n_sequences=2560, progress=False)
     assert contents(run) == contents(short_run.path)
@@ -176,10 +178,7 @@ def test_start_from_a_checkpoint(short_run, short_config, tmp_path):
 
 
 def test_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(short_config, tmp_path):
-    # Without LayerNorm, the cube in an MLP's GELU overflows within steps.
-    config = short_config.with_overrides(
-        ["optimizer.learning_rate=10", "model.layer_norm=false", "model.mlps=true"]
-    )
+    config = short_config.with_overrides(DIVERGING)
     with pytest.raises(NonFiniteLossError, match=r"at step \d+ \(\d+ sequences seen\)") as caught:
         train(config, tmp_path / "run", progress=False)
     run = load_run(tmp_path / "run")
@@ -234,10 +233,13 @@ def test_a_save_that_is_not_finite_is_refused(short_run, tmp_path):
     directory = RunDirectory(run)
     tensors, metadata = read_tensors(directory.resume_path)
     tensors["packed.first_moments"][-1] = math.inf
-    directory.write_tensors(directory.resume_path, tensors, metadata)
+    write_tensor_file(directory.resume_path, tensors, metadata)
     directory.write_status("failed", 1920)
     before = contents(run)
-    with pytest.raises(RunError, match=r"resume\.safetensors cannot be gone on from: \S+ is not f"):
+    not_finite = (
+        r"resume\.safetensors is damaged \(packed\.first_moments holds numbers that are not f"
+    )
+    with pytest.raises(RunError, match=not_finite):
         resume(run, progress=False)
     assert contents(run) == before
 
@@ -294,8 +296,9 @@ def test_a_save_after_the_end_of_the_config_is_refused(short_run, short_config, 
 
 def test_a_save_of_another_run_is_refused(short_run, tmp_path):
     run = Path(shutil.copytree(short_run.path, tmp_path / "run"))
-    tensors, _ = read_tensors(RunDirectory(run).resume_path)
-    RunDirectory(run).write_tensors(RunDirectory(run).resume_path, tensors, {})
+    tensors, metadata = read_tensors(RunDirectory(run).resume_path)
+    tensors["packed.parameters"] = tensors["packed.parameters"][1:]
+    RunDirectory(run).write_tensors(RunDirectory(run).resume_path, tensors, metadata)
     RunDirectory(run).write_status("interrupted", 640)
     with pytest.raises(RunError, match=r"resume\.safetensors is not a save of this run"):
         resume(run, progress=False)
@@ -312,7 +315,7 @@ def test_evaluators_that_do_not_fit_are_told_before_anything_is_written(short_co
     out = tmp_path / "run"
     (first, *_) = short_config.evaluators
     other = replace(first, name="longer", sequences=replace(first.sequences, n_pairs=3))
-    with pytest.raises(ConfigError, match=r"evaluators: .* do not fit the sequences of 'longer'"):
+    with pytest.raises(ConfigError, match=r"evaluator 'longer' has sequences of 3 pairs"):
         train(short_config.replace(evaluators=(first, other)), out, progress=False)
     with pytest.raises(ConfigError, match="evaluators"):
         train(short_config.replace(evaluators=()), out, progress=False)
@@ -321,19 +324,19 @@ def test_evaluators_that_do_not_fit_are_told_before_anything_is_written(short_co
 
 
 def test_weights_to_start_from_that_are_not_finite_are_told(short_run, short_config, tmp_path):
-    directory = RunDirectory(tmp_path)
     weights = short_run.weights()
     weights["blocks.1.attn.W_V"][0] = math.nan
-    start = directory.checkpoint_path(0)
-    directory.write_tensors(start, weights, {})
+    start = tmp_path / "start.safetensors"
+    write_tensor_file(start, weights, {})
     config = short_config.replace(start_from=str(start))
-    with pytest.raises(ConfigError, match=r"blocks\.1\.attn\.W_V is not finite in start_from"):
+    told = r"start\.safetensors is damaged \(blocks\.1\.attn\.W_V holds numbers that are not finite"
+    with pytest.raises(RunError, match=told):
         train(config, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_after_a_nan_loss_the_good_save_is_gone_on_from_and_fails_the_same(short_config, tmp_path):
-    config = short_config.with_overrides(["optimizer.learning_rate=1e30"])
+    config = short_config.with_overrides(DIVERGING)
     with pytest.raises(NonFiniteLossError) as first:
         train(config, tmp_path / "run", progress=False)
     with pytest.raises(NonFiniteLossError) as second:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from coopetition_interp.training import preset
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.training.weights_and_biases import open_metrics_log
 
 wandb = pytest.importorskip("wandb")

@@ -23,7 +23,7 @@ from coopetition_interp.figures.coopetition.runs_compared import (
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.reporting.evaluators import evaluator_curves
-from coopetition_interp.reporting.style import FLIP_COLOUR, CurveStyle, in_millions
+from coopetition_interp.reporting.style import FLIP_COLOUR, CurveStyle, sequence_count
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
 
@@ -250,13 +250,13 @@ def _ablated_heads(study: Study, run: str) -> list[int]:
 def _deep(found: Divot | None) -> str:
     if found is None:
         return "none"
-    return f"{found.depth:.3f} deep, {in_millions(found.start)} to {in_millions(found.end)}"
+    return f"{found.depth:.3f} deep, {sequence_count(found.start)} to {sequence_count(found.end)}"
 
 
 def _risen(rise: Rise | None) -> str:
     if rise is None:
         return "ICL does not rise"
-    return f"ICL rises {in_millions(rise.start)} to {in_millions(rise.end)}"
+    return f"ICL rises {sequence_count(rise.start)} to {sequence_count(rise.end)}"
 
 
 def _against_main(

@@ -16,7 +16,7 @@ from coopetition_interp.figures.coopetition.runs_compared import (
     shades,
 )
 from coopetition_interp.figures.study_figure import Check, StudyFigure, study_figure
-from coopetition_interp.reporting.style import CurveStyle, in_millions
+from coopetition_interp.reporting.style import CurveStyle, sequence_count
 from coopetition_interp.studies.coopetition_runs import (
     of_seeds,
     prefix_of_seed,
@@ -46,7 +46,7 @@ def graft(study: Study) -> StudyFigure:
     curves = {scratch: study.metrics("icl_only"), graft: study.metrics("grafts/main-end")}
     styles = {scratch: CurveStyle(scratch, "#111111"), graft: CurveStyle(graft, "#2ca02c")}
     lengths = {
-        name: in_millions(float(table["sequences_seen"].max())) for name, table in curves.items()
+        name: sequence_count(float(table["sequences_seen"].max())) for name, table in curves.items()
     }
     losses = {name: curve_of(table, "icl", "loss").iloc[-1] for name, table in curves.items()}
     return study_figure(
@@ -110,7 +110,7 @@ def graft_window(study: Study) -> StudyFigure:
     main = next(iter(finals.values()))
     learned = [moment for moment, value in main.items() if value >= LEARNED]
     window = (
-        f"{in_millions(min(learned))} to {in_millions(max(learned))} of {_range(main)}"
+        f"{sequence_count(min(learned))} to {sequence_count(max(learned))} of {_range(main)}"
         if learned
         else f"none of {_range(main)}"
     )
@@ -128,7 +128,7 @@ def graft_window(study: Study) -> StudyFigure:
             ("checkpoints that let ICL form", "9.8M to 31.5M of 4M to 64M", window),
             *(
                 (
-                    f"ICL accuracy from the checkpoint at {in_millions(moment)}",
+                    f"ICL accuracy from the checkpoint at {sequence_count(moment)}",
                     "",
                     each(_at(finals, moment)),
                 )
@@ -174,7 +174,7 @@ def resumed(study: Study) -> StudyFigure:
         ),
         [
             (
-                f"highest Flip from the checkpoint at {in_millions(moment)}",
+                f"highest Flip from the checkpoint at {sequence_count(moment)}",
                 "over 0.5 early, no rise late",
                 each(_at(tops, moment)),
             )
@@ -239,7 +239,7 @@ def _shaded(curves: Mapping[str, pd.DataFrame], word: str) -> dict[str, CurveSty
 
 
 def _range(values: Mapping[int, float]) -> str:
-    return f"{in_millions(min(values))} to {in_millions(max(values))}"
+    return f"{sequence_count(min(values))} to {sequence_count(max(values))}"
 
 
 def _as_table(by_seed: Mapping[int, Mapping[int, float]]) -> pd.DataFrame:

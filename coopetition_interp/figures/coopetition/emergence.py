@@ -20,7 +20,7 @@ from coopetition_interp.reporting.evaluators import (
     evaluator_curves,
     evaluator_grid,
 )
-from coopetition_interp.reporting.style import in_millions
+from coopetition_interp.reporting.style import sequence_count
 from coopetition_interp.reporting.transience import transience_numbers
 from coopetition_interp.studies.coopetition_runs import landmarks_of, of_seeds
 from coopetition_interp.studies.study import Study
@@ -55,7 +55,7 @@ def transience(study: Study) -> StudyFigure:
             over("ICL itself fades: the ICL evaluator's fall from its peak", icl_falls, 0.0),
             over("CIWL's accuracy at the end", ciwl, 0.75),
         ],
-        f"main, {in_millions(found.sequences_seen)} sequences, and the mains of other seeds",
+        f"main, {sequence_count(found.sequences_seen)} sequences, and the mains of other seeds",
         {"": metrics[metrics["evaluator"].isin(FIGURE_1B_EVALUATORS)]},
     )
 
@@ -269,4 +269,4 @@ def _resurgence(flip: pd.Series) -> float:
 
 
 def _place(crossing: float | None) -> str:
-    return "never" if crossing is None or math.isnan(crossing) else in_millions(crossing)
+    return "never" if crossing is None or math.isnan(crossing) else sequence_count(crossing)

@@ -13,9 +13,9 @@ from coopetition_interp.reporting.style import (
     TEMPLATE,
     evaluator_styles,
     head_style,
-    in_millions,
     metric_name,
     millions,
+    sequence_count,
     sequences_seen_axis,
 )
 from coopetition_interp.studies.coopetition_layers import (
@@ -147,7 +147,7 @@ def weight_swaps(study: Study) -> StudyFigure:
         "a) induction strength on Flip",
         "b) layer 1 and unembedding fixed to the end",
         *(
-            f"c) embedding and layer 0 fixed to {moment} ({in_millions(float(fixed_at[moment]))})"
+            f"c) embedding and layer 0 fixed to {moment} ({sequence_count(fixed_at[moment])})"
             for moment in moments
         ),
     ]

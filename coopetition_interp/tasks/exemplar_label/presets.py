@@ -1,10 +1,11 @@
-"""Named runs to start from. Every field can be changed (`RunConfig.replace`, or `field=value`)."""
+"""Named runs to start from. Every field can be changed (`replace`, or `field=value`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from coopetition_interp.config_class import ConfigError, shortened
+from coopetition_interp.tasks.exemplar_label.config import ClassesConfig, ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureFile,
     GaussianFeatures,
@@ -17,13 +18,12 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     induction_evaluators,
     standard_evaluators,
 )
-from coopetition_interp.training.run_config import ClassesConfig, RunConfig
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 
 
-def tiny() -> RunConfig:
+def tiny() -> ExemplarLabelConfig:
     """Seconds: 64 Gaussian classes, a quarter-size model, all its checkpoints. For tests."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         name="tiny",
         features=GaussianFeatures(n_classes=80, n_exemplars=5, d_feature=16, within_class_sd=0.3),
         classes=ClassesConfig(n_train=64),
@@ -37,9 +37,9 @@ def tiny() -> RunConfig:
     )
 
 
-def laptop() -> RunConfig:
+def laptop() -> ExemplarLabelConfig:
     """Minutes on two cores: 12,800 Gaussian classes, on which in-context learning is transient."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         name="laptop",
         features=GaussianFeatures(d_feature=20, within_class_sd=0.9),
         classes=ClassesConfig(n_train=12_800),
@@ -51,9 +51,9 @@ def laptop() -> RunConfig:
     )
 
 
-def omniglot() -> RunConfig:
+def omniglot() -> ExemplarLabelConfig:
     """Under an hour: a feature file of 12,984 character classes, 12,800 of them trained on."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         name="omniglot",
         features=FeatureFile(path="omniglot_features.h5"),
         classes=ClassesConfig(n_train=12_800),
@@ -65,9 +65,9 @@ def omniglot() -> RunConfig:
     )
 
 
-def paper() -> RunConfig:
+def paper() -> ExemplarLabelConfig:
     """Days: the coopetition paper's main run to the letter (section 2.1), 64M sequences."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         name="paper",
         features=OmniglotFeatures(root="data", download=True),
         classes=ClassesConfig(n_train=12_800, shuffle_seed=0),
@@ -79,9 +79,9 @@ def paper() -> RunConfig:
     )
 
 
-def induction() -> RunConfig:
+def induction() -> ExemplarLabelConfig:
     """A minute: the induction-head work's main run (thesis section 4.2) on Gaussian features."""
-    return RunConfig(
+    return ExemplarLabelConfig(
         name="induction",
         features=GaussianFeatures(n_classes=1623, n_exemplars=2, d_feature=64),
         classes=ClassesConfig(n_train=50, n_train_exemplars=1, n_held_out=100, shuffle_seed=0),
@@ -95,12 +95,12 @@ def induction() -> RunConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], RunConfig]] = {
+PRESETS: dict[str, Callable[[], ExemplarLabelConfig]] = {
     preset.__name__: preset for preset in (tiny, laptop, omniglot, induction, paper)
 }
 
 
-def preset(name: str) -> RunConfig:
+def preset(name: str) -> ExemplarLabelConfig:
     """The preset of this name.
 
     Raises:

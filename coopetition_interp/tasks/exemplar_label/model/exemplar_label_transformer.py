@@ -100,6 +100,9 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         ValueError: If `cfg` contradicts itself or cannot be fed exemplar-label sequences.
     """
 
+    gives_query_logits = True
+    """Whether `return_type="query_logits"` is known to it, as to no other `HookedTransformer`."""
+
     def __init__(
         self,
         cfg: HookedTransformerConfig | dict[str, Any],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 
 class PairRole(IntEnum):
@@ -166,3 +168,21 @@ def concatenate(parts: list[Sequences]) -> Sequences:
         torch.cat([part.labels for part in parts]),
         torch.cat([part.roles for part in parts]),
     )
+
+
+_FIELDS = tuple(field.name for field in fields(Sequences))
+
+
+def _tensors(sequences: Sequences) -> tuple[list[Tensor], None]:
+    return [getattr(sequences, name) for name in _FIELDS], None
+
+
+def _of_tensors(tensors: Iterable[Any], _: Any) -> Sequences:
+    """Without the check of shapes, since torch fills in other things than tensors at times."""
+    sequences = object.__new__(Sequences)
+    for name, tensor in zip(_FIELDS, tensors, strict=True):
+        object.__setattr__(sequences, name, tensor)
+    return sequences
+
+
+register_pytree_node(Sequences, _tensors, _of_tensors, serialized_type_name="Sequences")

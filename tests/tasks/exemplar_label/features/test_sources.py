@@ -30,7 +30,7 @@ def read(description):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_survives_json(source):
-    description = json.loads(json.dumps(RunConfig(features=source).to_dict()["features"]))
+    description = json.loads(json.dumps(ExemplarLabelConfig(features=source).to_dict()["features"]))
     assert next(iter(description)) == "kind"
     assert read(description) == source
 

@@ -1,0 +1,6 @@
+"""`python -m coopetition_interp`: the command line."""
+
+from coopetition_interp.command_line import main
+
+if __name__ == "__main__":
+    main()

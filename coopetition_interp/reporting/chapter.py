@@ -1,0 +1,165 @@
+"""A study's chapter of the page: what its folder says, and its figures drawn from each study.
+
+A study is a folder with figures' files (see `figure_file`), such as those under `analyses/`. It may
+have a `chapter.py` of constants: `TITLE`, `ORDER` (chapters come in its order), `INTRODUCTION`,
+`HEADLINE_FIGURE` (shown at the top of the page), `KEY_FIGURES` (in the table of claims there; by
+default all) and `GLOSSARY` (words and what they mean). Figures are named by their files, without
+the suffix. Its packed studies are the directories that hold a `study.json` at or below
+`checkpoints/NAME/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from coopetition_interp.reporting.figure_file import (
+    DrawnFigure,
+    FigureFile,
+    FigureFileError,
+    figure_files,
+)
+from coopetition_interp.reporting.packed_index import INDEX, StudyError
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.sweeps.plan_file import load_module
+
+LAST = 1_000
+PLAN = "runs.py"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A study's folder, and what it says of its chapter. Attributes as in the module.
+
+    Attributes:
+        folder: The folder.
+        title: By default the folder's name.
+        order: By default after all that say theirs.
+        introduction: Plain text.
+        headline_figure: May be empty.
+        key_figures: Of the table of claims.
+        glossary: Meaning by word.
+    """
+
+    folder: Path
+    title: str
+    order: int = LAST
+    introduction: str = ""
+    headline_figure: str = ""
+    key_figures: Sequence[str] = ()
+    glossary: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Chapter:
+        """The chapter of a folder.
+
+        Raises:
+            FigureFileError: It holds no figure, or names one that it does not hold.
+        """
+        folder = Path(folder)
+        names = [path.stem for path in figure_files(folder)]
+        if not names:
+            raise FigureFileError(f"{folder} holds no figure: a figure's file is named fig*.py")
+        said = load_module(folder / "chapter.py") if (folder / "chapter.py").is_file() else None
+        chapter = cls(
+            folder,
+            title=getattr(said, "TITLE", folder.resolve().name.replace("_", " ")),
+            order=getattr(said, "ORDER", LAST),
+            introduction=" ".join(getattr(said, "INTRODUCTION", "").split()),
+            headline_figure=getattr(said, "HEADLINE_FIGURE", ""),
+            key_figures=tuple(getattr(said, "KEY_FIGURES", names)),
+            glossary=dict(getattr(said, "GLOSSARY", {})),
+        )
+        unknown = {chapter.headline_figure, *chapter.key_figures} - {"", *names}
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            raise FigureFileError(f"{folder / 'chapter.py'} names {names}: no such figure is there")
+        return chapter
+
+    @property
+    def name(self) -> str:
+        """The folder's name, with dashes."""
+        return self.folder.resolve().name.replace("_", "-")
+
+    @property
+    def needs_runs(self) -> bool:
+        """Whether its figures are drawn from runs, not simulated on the spot."""
+        return (self.folder / PLAN).is_file()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a chapter's figures are drawn from.
+
+    Attributes:
+        name: Where it lies, in a word or two; empty for what is simulated on the spot.
+        study: The study; None for what is simulated on the spot.
+    """
+
+    name: str = ""
+    study: Study | None = None
+
+    @cached_property
+    def title(self) -> str:
+        """Its name and setting."""
+        if self.study is None:
+            return "simulated on the spot"
+        return ": ".join(filter(None, [self.name, self.study.setting]))
+
+
+@dataclass(eq=False)
+class DrawnChapter:
+    """A chapter with its figures.
+
+    Attributes:
+        chapter: What its folder says.
+        sources: What they were drawn from.
+        figures: By file, then by source; in order.
+        missing: Why a figure is not there, by figure and source.
+    """
+
+    chapter: Chapter
+    sources: Sequence[Source] = ()
+    figures: dict[str, dict[Source, DrawnFigure]] = field(default_factory=dict)
+    missing: dict[tuple[str, Source], str] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Names of the figures that are missing, by the reason."""
+        reasons: dict[str, list[str]] = {}
+        for (name, source), why in self.missing.items():
+            several = len(self.sources) > 1
+            reasons.setdefault(why, []).append(f"{name} ({source.name})" if several else name)
+        return reasons
+
+
+def packed_sources(name: str, checkpoints: Path) -> tuple[list[Source], list[str]]:
+    """Packed studies of a chapter under `checkpoints/`; those at the published scale come first.
+
+    Args:
+        name: The chapter's.
+        checkpoints: Each chapter's lie in a directory of its name, with dashes or underscores.
+
+    Returns:
+        The sources, and what is to be told of those that cannot be read.
+    """
+    sources, left_out = [], []
+    for folder in (checkpoints / each for each in sorted({name, name.replace("-", "_")})):
+        for index in sorted(folder.rglob(INDEX)):
+            inside = index.parent.relative_to(folder).as_posix()
+            try:
+                sources.append(Source("" if inside == "." else inside, Study(index.parent)))
+            except StudyError as error:
+                left_out.append(f"left out {index.parent}: {error}")
+    sources.sort(key=lambda source: source.study is None or not source.study.at_published_scale)
+    return sources, left_out
+
+
+def draw_figure(path: Path, source: Source) -> DrawnFigure | str:
+    """A figure from a source, or why there is none."""
+    try:
+        return FigureFile.load(path).draw(source.study)
+    except (StudyError, ValueError) as error:
+        return " ".join(str(error).split()) or type(error).__name__

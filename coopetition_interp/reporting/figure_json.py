@@ -1,0 +1,86 @@
+"""A figure as a page takes it: in the page's width and look, and small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from coopetition_interp.reporting.style import TEMPLATE
+
+MOST_POINTS = 400
+"""Points of a line of which no more than so many, evenly spread, are kept."""
+
+DEFAULT_HEIGHT = 460
+_ABOVE_BELOW = 124  # pixels of margins
+_LEAST, _PER_COLUMN, _BESIDE, _PER_LETTER = 300, 250, 90, 7
+
+
+def page_figure(figure: go.Figure) -> go.Figure:
+    """The figure without a title or a width of its own, in the page's look.
+
+    The legend, unless the figure places it, lies below, where a narrow screen has room for it.
+    """
+    fluid = go.Figure(figure)
+    height = int(fluid.layout.height or DEFAULT_HEIGHT)
+    fluid.update_layout(
+        template=TEMPLATE, width=None, autosize=True, title=None, height=height, margin_t=64
+    )
+    if fluid.layout.legend.y is None:
+        below = -64 / max(height - _ABOVE_BELOW, 100)
+        fluid.update_layout(legend={"orientation": "h", "x": 0, "y": below, "yanchor": "top"})
+    fluid.update_xaxes(title_font_size=13)
+    fluid.update_yaxes(title_font_size=13)
+    for note in fluid.layout.annotations:
+        if note.font.size is None or note.font.size > 13:
+            note.font.size = 13
+    return fluid
+
+
+def least_width(figure: go.Figure) -> int:
+    """Pixels below which its panels, or their titles, would be too narrow to read."""
+    axes = [figure.layout[name] for name in figure.layout if name.startswith("xaxis")]
+    n_columns = len({tuple(axis.domain or (0, 1)) for axis in axes}) or 1
+    if n_columns == 1:
+        longest = max((len(axis.title.text or "") for axis in axes), default=0)
+        return max(_LEAST, _BESIDE + _PER_LETTER * longest)
+    longest = max((len(note.text or "") for note in figure.layout.annotations), default=0)
+    return _BESIDE + n_columns * max(_PER_COLUMN, _PER_LETTER * min(longest, 50))
+
+
+def figure_json(figure: go.Figure) -> str:
+    """JSON that cannot end the script element it stands in; numbers in single precision."""
+    small = go.Figure(figure)
+    for trace in small.data:
+        if trace.type == "scatter" and "lines" in (trace.mode or "lines"):
+            _thin(trace)
+    content = _in_single_precision(small.to_plotly_json())
+    told = go.Figure(content, skip_invalid=False).to_json() or ""
+    return told.replace("<", "\\u003c")
+
+
+def _thin(trace: go.Scatter) -> None:
+    """Keeps `MOST_POINTS` of a line's points, evenly spread, the last among them."""
+    listed = {
+        name: trace[name]
+        for name in ("x", "y", "text", "customdata")
+        if isinstance(trace[name], tuple | list | np.ndarray)
+    }
+    lengths = {len(values) for values in listed.values()}
+    if len(lengths) != 1 or max(lengths) <= MOST_POINTS:
+        return
+    kept = np.linspace(0, max(lengths) - 1, MOST_POINTS).round().astype(int)
+    for name, values in listed.items():
+        trace[name] = np.asarray(values)[kept]
+
+
+def _in_single_precision(value: Any) -> Any:
+    """Seven digits of every array of numbers, which plotly writes in base64."""
+    if isinstance(value, dict):
+        return {key: _in_single_precision(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return value.astype(np.float32)
+    if isinstance(value, list | tuple):
+        return [_in_single_precision(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

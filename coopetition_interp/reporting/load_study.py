@@ -1,0 +1,32 @@
+"""A study from its directory, whether that is a sweep's or a packed copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coopetition_interp.reporting.packed_index import INDEX
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.sweeps.plan_file import load_module, read_plan
+
+
+def load_study(path: str | Path, plan_file: str | Path, preset: str | None = None) -> Study:
+    """A packed study, or a sweep of a plan's file.
+
+    A plan's file may say in `PUBLISHED_SCALE` at which preset its runs are as long as the
+    published ones, so that a single run may agree or disagree.
+
+    Args:
+        path: Its directory.
+        plan_file: Of the sweep; a packed copy does not need it.
+        preset: Of the sweep, if it is not the plan's default.
+
+    Raises:
+        StudyError: There is no such directory, or its index is damaged.
+        ConfigError: There is no such plan.
+    """
+    path = Path(path)
+    if (path / INDEX).is_file() or not path.is_dir():
+        return Study(path)
+    plan = read_plan(plan_file, preset_name=preset)
+    published = getattr(load_module(Path(plan_file)), "PUBLISHED_SCALE", None)
+    return Study(path, plan, at_published_scale=preset is not None and preset == published)

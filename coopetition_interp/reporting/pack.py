@@ -1,0 +1,64 @@
+"""A small copy of a study, from which every figure can be drawn without the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.reporting.packed_index import (
+    INDEX,
+    METRICS,
+    Index,
+    PackedRun,
+    StudyError,
+)
+from coopetition_interp.reporting.study import Study, write_table
+
+
+def pack_study(
+    study: Study, out: str | Path, metric_columns: Iterable[str] | None = None, every: int = 1
+) -> Study:
+    """A small copy of a study: configs, metrics, and the tables used so far; no weights.
+
+    Draw every figure from `study` first: what they used is what the copy keeps.
+
+    Args:
+        study: The study.
+        out: A directory that is not there yet, or is empty.
+        metric_columns: Columns of the metrics that are kept; None for all.
+        every: Keep every so many evaluations.
+
+    Raises:
+        StudyError: There is something in `out`, or no run is finished.
+    """
+    out = Path(out)
+    metric_columns = None if metric_columns is None else list(metric_columns)
+    if out.exists() and any(out.iterdir()):
+        raise StudyError(f"{out} is not empty: choose another directory, or remove it")
+    runs, metrics = {}, []
+    for found in study.planned():
+        if not study.is_finished(found.name):
+            continue
+        runs[found.name] = PackedRun(
+            about=dict(found.about),
+            config=found.config.to_dict(),
+            digest=study.digest(found.name),
+        )
+        table = found.metrics
+        kept = sorted(table["sequences_seen"].unique())[::every]
+        table = table[table["sequences_seen"].isin([*kept, table["sequences_seen"].max()])]
+        if metric_columns is not None:
+            table = table[["sequences_seen", "evaluator", *metric_columns]]
+        metrics.append(table.assign(run=found.name))
+    if not runs:
+        raise StudyError(f"no run of {study.path} is finished: there is nothing to pack")
+    for file in study.tables_used:
+        write_table(pd.read_csv(study.path / file), out / file)
+    write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
+    with atomic_file(out / INDEX) as temporary:
+        index = Index(at_published_scale=study.at_published_scale, runs=runs)
+        temporary.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return Study(out)

@@ -1,0 +1,81 @@
+"""Exemplar-label sequences as a task: batches, the loss at the query, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
+from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    Sequences,
+    SequenceSampler,
+    make_evaluation_sequences,
+)
+from coopetition_interp.training.task import RunModel, Task
+
+
+@dataclass(kw_only=True)
+class ExemplarLabelTask(Task):
+    """See `Task`.
+
+    Attributes:
+        bank: The features.
+        split: Training and held-out classes and exemplars.
+        sampler: Training batches by step.
+    """
+
+    model: ExemplarLabelTransformer
+    evaluation_sequences: Mapping[str, Sequences]
+    bank: FeatureBank
+    split: FeatureSplit
+    sampler: SequenceSampler
+
+    def batch(self, step: int) -> Sequences:
+        """The sequences of a training step."""
+        return self.sampler.batch(step)
+
+    def loss(self, run_model: RunModel, batch: Sequences) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the right labels at the query."""
+        return query_loss(run_model, batch)
+
+
+def query_loss(run_model: RunModel, sequences: Sequences) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the right labels at the query: the loss that is trained on."""
+    logits = run_model(sequences, return_type="query_logits")
+    return query_cross_entropy(logits, sequences.right_labels)
+
+
+def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
+    """See `RunConfig.build`."""
+    bank = config.features.load()
+    split = config.classes.split(bank)
+    sampler = SequenceSampler(
+        bank,
+        config.sequences,
+        classes=split.train_classes,
+        exemplars=split.train_exemplars,
+        batch_size=config.batch_size,
+        seed=config.data_seed,
+    )
+    resolved = {
+        "d_feature": bank.d_feature,
+        "n_labels": sampler.n_labels,
+        "features_sha256": bank.digest(),
+    }
+    return ExemplarLabelTask(
+        model=config.fresh_model(resolved),
+        evaluation_sequences=make_evaluation_sequences(
+            bank, split, config.evaluators, seed=config.evaluation_seed, n_labels=sampler.n_labels
+        ),
+        resolved=resolved,
+        data=f"features ({config.features})",
+        bank=bank,
+        split=split,
+        sampler=sampler,
+    )

@@ -1,0 +1,24 @@
+"""Named runs on tokens to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from coopetition_interp.tasks.tokens.config import TokenConfig
+from coopetition_interp.training.schedules import OptimizerConfig, Schedule
+
+
+def repeated_tokens() -> TokenConfig:
+    """A minute: an attention-only model in which an induction head forms on repeated tokens."""
+    return TokenConfig(
+        name="repeated-tokens",
+        optimizer=OptimizerConfig(learning_rate=1e-3),
+        n_sequences=200_000,
+        n_threads=1,
+        evaluate_at=Schedule(every=10_000),
+        checkpoint_at=Schedule(every=10_000),
+    )
+
+
+TOKEN_PRESETS: dict[str, Callable[[], TokenConfig]] = {"repeated-tokens": repeated_tokens}
+"""By the name that the command line takes."""

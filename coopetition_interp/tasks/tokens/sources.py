@@ -1,0 +1,155 @@
+"""Where token sequences come from: repeated random tokens, or a tensor of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from coopetition_interp.config_class import Config, ConfigError, Integer, Number, Text, config_class
+from coopetition_interp.files.regular_file import UnreadableFileError
+from coopetition_interp.files.tensor_file import read_tensor_file, write_tensor_file
+
+TOKENS = "tokens"
+"""Name of the tensor in a file of tokens."""
+
+
+class Drawn(NamedTuple):
+    """Token sequences, and from which position on each repeats itself (its length if it does not).
+
+    Attributes:
+        tokens: The sequences.
+        repeats_from: By sequence.
+    """
+
+    tokens: Int[Tensor, "batch n_tokens"]
+    repeats_from: Int[Tensor, " batch"]
+
+
+@config_class
+class RepeatedTokens(Config):
+    """A block of random tokens, each once, again and again.
+
+    Blocks of one sequence are alike in length, those of different sequences are not: so what comes
+    next is told by what followed the same token before, and not by position.
+
+    Attributes:
+        d_vocab: Tokens there are.
+        n_tokens: Length of a sequence.
+        shortest: Length of the shortest block.
+        longest: Length of the longest block.
+    """
+
+    kind: Literal["repeated"] = field(default="repeated", kw_only=True, repr=False)
+    d_vocab: Annotated[Integer, Field(ge=2, le=100_000)] = 64
+    n_tokens: Annotated[Integer, Field(ge=3, le=10_000)] = 32
+    shortest: Annotated[Integer, Field(ge=1, le=10_000)] = 8
+    longest: Annotated[Integer, Field(ge=1, le=10_000)] = 16
+
+    def __post_init__(self) -> None:
+        if not self.shortest <= self.longest <= min(self.d_vocab, self.n_tokens - 2):
+            raise ValueError(
+                "blocks of different tokens that come twice need shortest <= longest <= d_vocab "
+                f"and longest <= n_tokens - 2; got shortest {self.shortest}, longest "
+                f"{self.longest}, d_vocab {self.d_vocab}, n_tokens {self.n_tokens}"
+            )
+
+    def load(self) -> RepeatedTokens:
+        """Itself: there is nothing to read."""
+        return self
+
+    def digest(self) -> str:
+        """Nothing beside the config decides what is drawn."""
+        return ""
+
+    def draw(self, n: int, generator: torch.Generator, held_out: bool = False) -> Drawn:
+        """Draws sequences; held-out ones are drawn alike."""
+        order = torch.rand(n, self.d_vocab, generator=generator).argsort(1)
+        lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=generator)
+        places = torch.arange(self.n_tokens) % lengths[:, None]
+        return Drawn(order.gather(1, places), lengths)
+
+
+class LoadedTokens:
+    """A user's token sequences, in memory.
+
+    Args:
+        tokens: The sequences.
+        held_out: Share of them, at the end, that is not trained on.
+    """
+
+    def __init__(self, tokens: Int[Tensor, "n_sequences n_tokens"], held_out: float):
+        self.tokens = tokens
+        self.d_vocab = int(tokens.max()) + 1
+        self.n_tokens = tokens.shape[1]
+        self.n_train = len(tokens) - round(held_out * len(tokens))
+
+    def digest(self) -> str:
+        """SHA-256 of the tokens."""
+        return hashlib.sha256(self.tokens.contiguous().numpy().tobytes()).hexdigest()
+
+    def draw(self, n: int, generator: torch.Generator, held_out: bool = False) -> Drawn:
+        """Draws sequences with replacement, of those trained on or of the held-out ones."""
+        first, last = (self.n_train, len(self.tokens)) if held_out else (0, self.n_train)
+        tokens = self.tokens[torch.randint(first, last, (n,), generator=generator)]
+        return Drawn(tokens, torch.full((n,), self.n_tokens))
+
+
+@config_class
+class TokenFile(Config):
+    """Token sequences of the user's own, in a safetensors file: see `save_tokens`.
+
+    Attributes:
+        path: The file; its tensor `tokens` is [n_sequences, n_tokens], of integers from 0.
+        held_out: Share of the sequences, at the end, that is not trained on.
+    """
+
+    kind: Literal["file"] = field(default="file", kw_only=True, repr=False)
+    path: Text
+    held_out: Annotated[Number, Field(ge=0, lt=1)] = 0.1
+
+    def load(self) -> LoadedTokens:
+        """Reads the file.
+
+        Raises:
+            ConfigError: It is no file of tokens, or too short for what is to be held out.
+            FileNotFoundError: There is none.
+        """
+        try:
+            tensors, _ = read_tensor_file(self.path)
+        except UnreadableFileError as error:
+            raise ConfigError(f"{error}: write it anew by save_tokens") from error
+        tokens = tensors.get(TOKENS)
+        if tokens is None or tokens.ndim != 2 or tokens.is_floating_point() or not tokens.numel():
+            raise ConfigError(
+                f"{self.path} has no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write "
+                "it by save_tokens"
+            )
+        if tokens.dtype == torch.bool or tokens.is_complex() or int(tokens.min()) < 0:
+            raise ConfigError(f"{self.path}: tokens are integers from 0")
+        loaded = LoadedTokens(tokens.long(), self.held_out)
+        if loaded.n_train < 1:
+            raise ConfigError(f"{self.path}: all of its {len(tokens)} sequences would be held out")
+        return loaded
+
+
+def save_tokens(path: str | Path, tokens: Int[Tensor, "n_sequences n_tokens"]) -> TokenFile:
+    """Writes token sequences of the user's own to a file to be trained on.
+
+    Raises:
+        ConfigError: See `TokenFile.load`.
+        OSError: It could not be written.
+    """
+    write_tensor_file(path, {TOKENS: tokens}, {})
+    source = TokenFile(path=str(path))
+    source.load()
+    return source
+
+
+TokenSource = Annotated[RepeatedTokens | TokenFile, Field(discriminator="kind")]

@@ -1,0 +1,45 @@
+"""The machine a run is trained on: device, threads, and whether compiling is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from coopetition_interp.config_class import ConfigError
+from coopetition_interp.training.run_config import RunConfig
+
+COMPILE_ABOVE_STEPS = 3000
+
+
+def should_compile(config: RunConfig) -> bool:
+    """Whether the training step is compiled: compiling takes longer than a short run gains."""
+    if config.compile == "auto":
+        return config.n_steps > COMPILE_ABOVE_STEPS
+    return config.compile == "yes"
+
+
+def choose_device(device: str) -> torch.device:
+    """The device a config asks for.
+
+    Raises:
+        ConfigError: "cuda" where there is no GPU.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch finds no GPU here: use device=cpu or auto")
+    return torch.device(device)
+
+
+@contextmanager
+def cpu_threads(n_threads: int) -> Iterator[None]:
+    """Sets torch's CPU threads for a block; 0 leaves them."""
+    before = torch.get_num_threads()
+    if n_threads:
+        torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

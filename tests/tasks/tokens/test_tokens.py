@@ -1,0 +1,298 @@
+"""The token task: what is drawn, its loss, runs under clamps, and what they show."""
+
+import json
+import signal
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
+from coopetition_interp.interventions import (
+    AblateHeads,
+    BlockPreviousToken,
+    During,
+    GraftIn,
+    HeadTemperature,
+    InductionHeads,
+    Preserve,
+    PreviousTokenHeads,
+    TokenInductionHeads,
+    run_clamped,
+    run_clamped_with_cache,
+)
+from coopetition_interp.tasks.tokens import (
+    RepeatedTokens,
+    TokenConfig,
+    TokenFile,
+    TokenModelConfig,
+    save_tokens,
+)
+from coopetition_interp.training import (
+    ConfigError,
+    OptimizerConfig,
+    Schedule,
+    TrainingStep,
+    load_run,
+    resume,
+    train,
+)
+
+SMALL = TokenConfig(
+    tokens=RepeatedTokens(d_vocab=16, n_tokens=16, shortest=4, longest=7),
+    model=TokenModelConfig(d_model=32, d_head=8),
+    optimizer=OptimizerConfig(learning_rate=3e-3),
+    n_sequences=640,
+    n_evaluated=200,
+    n_threads=1,
+    evaluate_at=Schedule(every=320),
+    checkpoint_at=Schedule(every=320),
+)
+LAYER_0 = [(0, head) for head in range(4)]
+
+
+# Data ---------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31), st.integers(3, 9), st.integers(0, 5))
+def test_repeated_tokens_repeat_and_only_from_there_on(seed, shortest, more):
+    source = RepeatedTokens(d_vocab=14, n_tokens=30, shortest=shortest, longest=shortest + more)
+    tokens, repeats_from = source.draw(20, torch.Generator().manual_seed(seed))
+    for row, period in zip(tokens.tolist(), repeats_from.tolist(), strict=True):
+        assert shortest <= period <= shortest + more
+        assert len(set(row[:period])) == period
+        assert row[period:] == row[:-period]
+
+
+def test_batches_hang_on_seed_and_step_alone():
+    task, again = SMALL.build(), SMALL.build()
+    for ours, others in zip(task.batch(7), again.batch(7), strict=True):
+        assert torch.equal(ours, others)
+    assert not torch.equal(task.batch(7).tokens, task.batch(8).tokens)
+    other_seed = SMALL.replace(data_seed=3).build()
+    assert not torch.equal(task.batch(7).tokens, other_seed.batch(7).tokens)
+
+
+def test_what_is_scored_as_repeated_can_be_read_off_what_came_before():
+    new, repeated = (SMALL.build().evaluation_sequences[name] for name in ("new", "repeated"))
+    assert torch.equal(new.tokens, repeated.tokens)
+    assert not (new.scored & repeated.scored).any()
+    assert (new.scored | repeated.scored)[:, :-1].all()
+    for tokens, scored in zip(repeated.tokens.tolist(), repeated.scored.tolist(), strict=True):
+        for place, counts in enumerate(scored[:-1]):
+            came_before = tokens[place] in tokens[:place]
+            assert counts == came_before
+            if counts:
+                earlier = tokens.index(tokens[place])
+                assert tokens[place + 1] == tokens[earlier + 1]
+
+
+def test_masked_tokens_are_hidden_and_asked_for():
+    config = SMALL.replace(objective="masked", masked_share=0.3)
+    task = config.build()
+    batch = task.batch(0)
+    assert task.model.cfg.d_vocab == 17
+    assert task.model.cfg.attention_dir == "bidirectional"
+    assert (batch.tokens == 16).equal(batch.scored)
+    assert (batch.targets[~batch.scored] == batch.tokens[~batch.scored]).all()
+    assert (batch.targets < 16).all()
+    assert batch.scored.any(1).all()
+
+
+def test_own_tokens_are_trained_on_and_held_out(tmp_path):
+    tokens = torch.arange(20)[:, None].expand(20, 6)  # a sequence tells which it is
+    source = save_tokens(tmp_path / "own.safetensors", tokens)
+    task = SMALL.replace(tokens=source).build()
+    seen = {int(token) for step in range(20) for token in task.batch(step).tokens.unique()}
+    assert seen == set(range(18))
+    assert set(task.evaluation_sequences["held_out"].tokens.unique().tolist()) == {18, 19}
+    assert set(task.evaluation_sequences) == {"train", "held_out"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        (torch.zeros(3, 4), "no tensor 'tokens' of integers"),
+        (torch.zeros(4, dtype=torch.int64), "no tensor 'tokens' of integers"),
+        (torch.full((3, 4), -1), "integers from 0"),
+        (torch.zeros(3, 4, dtype=torch.bool), "integers from 0"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path, tokens, told):
+    with pytest.raises(ConfigError, match=told):
+        save_tokens(tmp_path / "own.safetensors", tokens)
+
+
+def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
+    path = tmp_path / "own.safetensors"
+    source = save_tokens(path, torch.randint(0, 9, (40, 6)))
+    train(SMALL.replace(tokens=source), tmp_path / "run", progress=False)
+    save_tokens(path, torch.randint(0, 9, (40, 6)))
+    with pytest.raises(RuntimeError, match=r"data of .* are not those it was begun with"):
+        resume(tmp_path / "run", n_sequences=1280, progress=False)
+
+
+# Loss and step ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"objective": "masked"},
+        {"train_on": "repeated"},
+        {"model": {"d_mlp": 48, "positions": "rotary", "n_layers": 1}},
+        {"model": {"layer_norm": False, "positions": "shortformer", "d_mlp": 20, "act_fn": "relu"}},
+    ],
+)
+def test_the_step_is_torchs_own(changes):
+    config = SMALL.replace(**changes)
+    task, own = config.build(), config.build()
+    step = TrainingStep(
+        task.model, config.optimizer, config.n_steps, task.batch(0), compile=False, loss=task.loss
+    )
+    adam = torch.optim.Adam(own.model.parameters(), lr=config.optimizer.learning_rate)
+    for index in range(5):
+        batch = task.batch(index)
+        logits = own.model(batch.tokens)
+        loss = F.cross_entropy(logits[batch.scored], batch.targets[batch.scored])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        # Another order of additions, over five steps of Adam, which divides by small numbers.
+        assert step(batch).item() == pytest.approx(loss.item(), rel=2e-4)
+
+
+def test_the_models_own_loss_is_the_default():
+    task = SMALL.build()
+    tokens = task.batch(0).tokens
+    expected = task.model(tokens, return_type="loss").item()
+    step = TrainingStep(task.model, SMALL.optimizer, 10, tokens, compile=False)
+    assert step(tokens).item() == pytest.approx(expected, rel=1e-5)
+    assert step(tokens).item() < expected
+
+
+# Clamps -------------------------------------------------------------------------------------
+
+
+def test_induction_heads_attend_to_what_followed_the_same_token():
+    model = SMALL.build().model
+    tokens = torch.tensor([[3, 5, 7, 3, 5, 3, 1]])
+    clamp = TokenInductionHeads([(1, 2)], strength=0.75)
+    _, own = model.run_with_cache(tokens)
+    _, held = run_clamped_with_cache(model, tokens, [clamp])
+    own, held = own["pattern", 1][0], held["pattern", 1][0]
+    assert torch.equal(held[[0, 1, 3]], own[[0, 1, 3]])
+    assert torch.equal(held[2, [0, 1, 2, 6]], own[2, [0, 1, 2, 6]])  # tokens that are new
+    for place, followers in ((3, [1]), (4, [2]), (5, [1, 4])):
+        expected = 0.25 * own[2, place]
+        expected[followers] += 0.75 / len(followers)
+        torch.testing.assert_close(held[2, place], expected)
+    with pytest.raises(TypeError, match=r"has to know exemplars from labels"):
+        run_clamped(model, tokens, [InductionHeads([(1, 0)])])
+
+
+def test_a_run_under_clamps_is_saved_resumed_and_measured(tmp_path):
+    donor = train(SMALL.replace(n_sequences=320), tmp_path / "donor", progress=False)
+    clamps = (
+        PreviousTokenHeads([(0, 0)], strength=0.9),
+        AblateHeads([(0, 1)]),
+        HeadTemperature([(0, 2)], temperature=0.5),
+        During(TokenInductionHeads([(1, 0)]), start=320),
+        Preserve(patterns=[1]),
+        Preserve(kinds=("pattern",), layers=[0]) if False else AblateHeads([(1, 3)]),
+    )
+    config = SMALL.replace(clamps=clamps)
+    whole = train(config, tmp_path / "whole", progress=False)
+    train(config.replace(n_sequences=320), tmp_path / "parts", progress=False)
+    parts = resume(tmp_path / "parts", n_sequences=640, progress=False)
+    for name, weight in whole.weights().items():
+        assert torch.equal(weight, parts.weights()[name]), name
+    pd.testing.assert_frame_equal(whole.metrics, parts.metrics, check_exact=True)
+
+    again = load_run(tmp_path / "whole")
+    assert again.config == config
+    measures = evaluate_checkpoints(again, again.config.clamps)
+    columns = ["evaluator", "sequences_seen", "loss", "accuracy", "p_right", "n_sequences"]
+    of_run = whole.metrics[columns].sort_values(columns[:2], ignore_index=True)
+    ours = measures[columns].sort_values(columns[:2], ignore_index=True)
+    pd.testing.assert_frame_equal(ours, of_run, check_dtype=False, rtol=1e-5)
+
+    grafted = SMALL.replace(clamps=(GraftIn(str(donor.checkpoint_path("last")), layer=0),))
+    held = train(grafted, tmp_path / "grafted", progress=False)
+    before, after = held.weights("first"), held.weights("last")
+    assert torch.equal(before["blocks.0.attn.W_Q"], after["blocks.0.attn.W_Q"])
+    assert not torch.equal(before["blocks.1.attn.W_Q"], after["blocks.1.attn.W_Q"])
+
+
+def test_interrupted_and_resumed_bitwise(tmp_path):
+    config = SMALL.replace(clamps=(PreviousTokenHeads([(0, 0)]),))
+    whole = train(config, tmp_path / "whole", progress=False)
+
+    def interrupt(metrics):
+        if metrics.sequences_seen.max() == 320:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", progress=False, on_evaluation=interrupt)
+    run = resume(tmp_path / "run", progress=False)
+    assert all(torch.equal(w, run.weights()[name]) for name, w in whole.weights().items())
+
+
+def test_the_compiled_step_is_the_same_and_repeats_bitwise():
+    losses = {}
+    for attempt in ("recorded", "compiled", "again"):
+        task = SMALL.build()
+        step = TrainingStep(
+            task.model,
+            SMALL.optimizer,
+            100,
+            task.batch(0),
+            clamps=[PreviousTokenHeads([(0, 0)]), TokenInductionHeads([(1, 1)])],
+            compile=attempt != "recorded",
+            loss=task.loss,
+        )
+        losses[attempt] = [step(task.batch(index)).item() for index in range(20)]
+        assert step.compiled == (attempt != "recorded")
+    assert losses["again"] == losses["compiled"]
+    # Fused kernels round differently; twenty steps of Adam enlarge that.
+    assert losses["compiled"] == pytest.approx(losses["recorded"], rel=1e-3)
+
+
+# What it is for -----------------------------------------------------------------------------
+
+
+def sequences_until_induction(clamps, out) -> float:
+    """Sequences seen when nine in ten repeated tokens are predicted; infinite if they never are."""
+    config = SMALL.replace(n_sequences=16_000, clamps=clamps, checkpoint_at=Schedule(at=(16_000,)))
+    metrics = train(config, out, progress=False).metrics
+    good = metrics[(metrics.evaluator == "repeated") & (metrics.accuracy > 0.9)]
+    return good.sequences_seen.min() if len(good) else float("inf")
+
+
+def test_an_induction_head_needs_a_previous_token_head_and_comes_sooner_with_one(tmp_path):
+    plain = sequences_until_induction((), tmp_path / "plain")
+    helped = sequences_until_induction((PreviousTokenHeads([(0, 0)]),), tmp_path / "helped")
+    every_head = [*LAYER_0, *((1, head) for head, _ in enumerate(LAYER_0))]
+    blocked = sequences_until_induction((BlockPreviousToken(every_head),), tmp_path / "blocked")
+    assert helped < plain < float("inf")
+    assert blocked == float("inf")
+
+
+# A task of the user's own -------------------------------------------------------------------
+
+
+def test_configs_of_tasks(tmp_path):
+    assert TokenConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL
+    with pytest.raises(ConfigError, match=r"unknown field objectiv"):
+        SMALL.replace(objectiv="masked")
+    with pytest.raises(ConfigError, match=r"shortest <= longest <= d_vocab"):
+        SMALL.replace(tokens={"longest": 17})
+    with pytest.raises(ConfigError, match=r"train_on=repeated is for repeated tokens"):
+        source = save_tokens(tmp_path / "t.safetensors", torch.randint(0, 9, (40, 6)))
+        SMALL.replace(tokens=source, train_on="repeated").build()
+    with pytest.raises(FileNotFoundError):
+        SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing"))).build()
