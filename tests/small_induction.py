@@ -14,7 +14,8 @@ from analyses.induction_heads.curves import CURVE_COLUMNS
 from analyses.induction_heads.runs import plan
 from coopetition_interp.reporting.figure_file import FigureFile, figure_files
 from coopetition_interp.reporting.measure import Measure
-from coopetition_interp.reporting.study import Study, pack_study
+from coopetition_interp.reporting.pack import pack_study
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.tasks.exemplar_label.features import GaussianFeatures
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
 from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train

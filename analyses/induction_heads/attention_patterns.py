@@ -21,13 +21,14 @@ from analyses.induction_heads.runs import plan
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.interventions import run_clamped_with_cache
 from coopetition_interp.reporting.measure import measure
-from coopetition_interp.reporting.study import Study, StudyError
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 from coopetition_interp.tasks.exemplar_label.sequences import PairRole, Sequences
-from coopetition_interp.training import Run
 
 
 @measure(n_sequences=6)
-def attention_patterns(run: Run, n_sequences: int) -> pd.DataFrame:
+def attention_patterns(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Patterns of all heads at the end, an entry per row, with the tokens' names."""
     model, sequences = run.model("last"), training_sequences(run, n_sequences)
     _, cache = run_clamped_with_cache(model, sequences, [])

@@ -34,14 +34,16 @@ from coopetition_interp.reporting.style import (
     sequences_seen_axis,
 )
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 EMERGED = 0.5
 """Induction strength at which a head counts as emerged."""
 
 
 @measure(n_sequences=1000, n_checkpoints=N_CHECKPOINTS)
-def strengths_over_training(run: Run, n_sequences: int, n_checkpoints: int) -> pd.DataFrame:
+def strengths_over_training(
+    run: ExemplarLabelRun, n_sequences: int, n_checkpoints: int
+) -> pd.DataFrame:
     """Induction strength of layer 1's heads over the run's checkpoints."""
     sequences = training_sequences(run, n_sequences)
     moments = spread_checkpoints(run, n_checkpoints)

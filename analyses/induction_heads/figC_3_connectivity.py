@@ -25,14 +25,14 @@ from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 PRESERVED_AND_READS = (("values", "K"), ("patterns", "V"))
 """What of layer 1 is kept while heads of layer 0 are ablated; the composition that this shows."""
 
 
 @measure(n_sequences=1000)
-def connectivity(run: Run, n_sequences: int) -> pd.DataFrame:
+def connectivity(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Each head of layer 0 ablated, or all but one, for each head of layer 1, at the end."""
     table = head_to_head_connectivity(run.model("last"), training_sequences(run, n_sequences))
     names = ["from_head", "to_head", "ablated", "preserved"]
@@ -40,7 +40,7 @@ def connectivity(run: Run, n_sequences: int) -> pd.DataFrame:
 
 
 @measure()
-def composition(run: Run) -> pd.DataFrame:
+def composition(run: ExemplarLabelRun) -> pd.DataFrame:
     """Composition scores of the weights at the end."""
     return composition_scores(run.model("last"))
 

@@ -16,12 +16,12 @@ from coopetition_interp.reporting.figure_file import Tables
 from coopetition_interp.reporting.measure import Measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 RANK = "rank {} of the others: accuracy on those mistakes; overall"
 
 
-def on_mistakes(run: Run, perfected: Perfected, n_sequences: int) -> pd.DataFrame:
+def on_mistakes(run: ExemplarLabelRun, perfected: Perfected, n_sequences: int) -> pd.DataFrame:
     """Each head alone, on the sequences that the strongest head alone gets wrong and on all."""
     strongest = strongest_heads(heads_at_end(run))[0]
     sequences = training_sequences(run, n_sequences)

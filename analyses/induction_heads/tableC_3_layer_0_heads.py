@@ -21,14 +21,14 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 PREVIOUS_TOKEN, REST, ALL = "previous-token heads", "the rest", "all"
 STATEMENT = "{} ablated, {} preserved: accuracy"
 
 
 @measure(n_sequences=2000)
-def layer_0_ablated(run: Run, n_sequences: int) -> pd.DataFrame:
+def layer_0_ablated(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Previous-token heads, the rest, or all of layer 0 ablated, with layer 1 in part preserved."""
     model = run.model("last")
     previous_token = [(0, head) for head in previous_token_heads(heads_at_end(run))]

@@ -16,7 +16,9 @@ from analyses.induction_heads.main_seed import main_heads, of_main
 from coopetition_interp.analysis.ablation import layer_to_output_ablation
 from coopetition_interp.interventions import AblateHeads, GraftIn
 from coopetition_interp.reporting.figure_file import FigureFile, figure_files
-from coopetition_interp.reporting.study import Study, StudyError, pack_study
+from coopetition_interp.reporting.pack import pack_study
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps.sweep import check_plan
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
@@ -284,8 +286,8 @@ def test_every_figure_regenerates_from_the_committed_study(name):
 def test_the_committed_study_has_every_planned_run_as_planned():
     study = Study(COMMITTED)
     for run in runs.plan(study.config("main").features):
-        entry = study.index["runs"][run.name]
-        assert entry["about"] == run.about
+        entry = study.index.runs[run.name]
+        assert entry.about == run.about
         if not run.needs:
             assert study.config(run.name) == run.resolve({})
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analyses.induction_heads.heads import heads_at_end
-from coopetition_interp.reporting.study import Study, StudyError
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
 
 PACKED = Path(__file__).parent.parent.parent / "checkpoints" / "induction-heads"
 
