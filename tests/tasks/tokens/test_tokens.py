@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
+from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
@@ -43,7 +44,9 @@ from coopetition_interp.training import (
 
 SMALL = TokenConfig(
     tokens=RepeatedTokens(d_vocab=16, n_tokens=16, shortest=4, longest=7),
-    model=TokenModelConfig(d_model=32, d_head=8),
+    # Positions that the residual stream does not carry: else a pointer to the last equal token
+    # takes the place of a previous-token head.
+    model=TokenModelConfig(d_model=32, d_head=8, positions="shortformer"),
     optimizer=OptimizerConfig(learning_rate=3e-3),
     n_sequences=640,
     n_evaluated=200,
@@ -122,8 +125,9 @@ def test_own_tokens_are_trained_on_and_held_out(tmp_path):
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path, tokens, told):
+    write_tensor_file(tmp_path / "own.safetensors", {"tokens": tokens}, {})
     with pytest.raises(ConfigError, match=told):
-        save_tokens(tmp_path / "own.safetensors", tokens)
+        TokenFile(path=str(tmp_path / "own.safetensors")).load()
 
 
 def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
@@ -291,8 +295,10 @@ def test_configs_of_tasks(tmp_path):
         SMALL.replace(objectiv="masked")
     with pytest.raises(ConfigError, match=r"shortest <= longest <= d_vocab"):
         SMALL.replace(tokens={"longest": 17})
+    own = save_tokens(tmp_path / "t.safetensors", torch.randint(0, 9, (40, 6)))
+    of_a_file = SMALL.replace(tokens=own, train_on="repeated")
     with pytest.raises(ConfigError, match=r"train_on=repeated is for repeated tokens"):
-        source = save_tokens(tmp_path / "t.safetensors", torch.randint(0, 9, (40, 6)))
-        SMALL.replace(tokens=source, train_on="repeated").build()
+        of_a_file.build()
+    missing = SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing")))
     with pytest.raises(FileNotFoundError):
-        SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing"))).build()
+        missing.build()
