@@ -1,10 +1,9 @@
 """Gaussian classes: in-context learning is outvoted by the path without heads.
 
 On real characters the path from embedding to unembedding keeps a quarter of the accuracy above
-chance that weights alone reach (Appendix C.1 of the coopetition paper). Gaussian classes can be told
-apart by that path alone, so that it outvotes what the heads copy from the context: there Flip falls
-without the heads having changed their strategy. A study on such a bank says little about how
-strategies compete for heads.
+chance that weights alone reach (Appendix C.1 of the coopetition paper). Gaussian classes can be
+told apart by that path alone, so that it outvotes what the heads copy from the context. A study on
+such a bank says little about how strategies compete for heads.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def tiny() -> ExemplarLabelConfig:
 
 
 def laptop() -> ExemplarLabelConfig:
-    """Minutes on two cores: real characters inside the package; in-context learning comes and goes."""
+    """Minutes: real characters, in the package; in-context learning comes and goes."""
     return ExemplarLabelConfig(
         name="laptop",
         features=EmbeddedOmniglot(),
@@ -67,7 +67,7 @@ def omniglot() -> ExemplarLabelConfig:
 
 
 def gaussian() -> ExemplarLabelConfig:
-    """Minutes: 12,800 Gaussian classes, so separable that weights need no attention to tell them."""
+    """Minutes: 12,800 Gaussian classes, so separable that telling them takes no heads."""
     return ExemplarLabelConfig(
         name="gaussian",
         features=GaussianFeatures(d_feature=20, within_class_sd=0.9),
