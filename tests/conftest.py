@@ -32,7 +32,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("same examples")
 
 
-MAKES_A_STUDY = re.compile(r"from (small_study|small_coopetition) import")
+MAKES_A_STUDY = re.compile(r"from (small_induction|small_coopetition) import")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,8 @@ lost (Appendix C.1).
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -64,6 +66,12 @@ def without_heads_or_embedding(run: Run, n_sequences: int) -> pd.DataFrame:
     return with_end_state(run, pd.DataFrame(rows))
 
 
+def share_left(of_run: pd.DataFrame, ablated: str) -> float:
+    """Accuracy above chance that is left, as a share of the intact model's."""
+    accuracy = of_run.set_index("ablated")["in_context_accuracy"]
+    return float((accuracy[ablated] - CHANCE) / (accuracy["nothing"] - CHANCE))
+
+
 def table(study: Study) -> pd.DataFrame:
     """Of main from every initialisation."""
     return study.measured(without_heads_or_embedding, "main", data_seed=2)
@@ -98,11 +106,7 @@ def rules(tables: Tables) -> list[Rule]:
     ciwl = tables[""][tables[""]["evaluator"] == "ciwl"]
 
     def left(ablated: str) -> dict[int, float]:
-        def share(of_seed: pd.DataFrame) -> float:
-            accuracy = of_seed.set_index("ablated")["in_context_accuracy"]
-            return float((accuracy[ablated] - CHANCE) / (accuracy["nothing"] - CHANCE))
-
-        return by_seed_at_end(ciwl, share)
+        return by_seed_at_end(ciwl, partial(share_left, ablated=ablated))
 
     return [
         NumberRule("share of above-chance CIWL left without any head", left("heads"), "under", 0.5),

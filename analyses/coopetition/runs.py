@@ -39,13 +39,13 @@ from coopetition_interp.interventions import (
     SelfAttentionHeads,
 )
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
-from coopetition_interp.tasks.exemplar_label import preset
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import (
     matched_evaluators,
     standard_evaluators,
 )
-from coopetition_interp.training import ConfigError, Run, RunConfig, Schedule
+from coopetition_interp.training import ConfigError, Run, Schedule
 
 FULL_SIZE = (12_800, 20)
 SMALLER_SIZES = ((12_800, 5), (1_600, 20), (1_600, 5))
@@ -238,13 +238,13 @@ def plan(
     return sorted(runs, key=_importance)
 
 
-def _base(preset_name: str) -> RunConfig:
+def _base(preset_name: str) -> ExemplarLabelConfig:
     """Features and learning rate: embedded characters at 1e-4, or a feature file at 1e-5."""
     if preset_name == "tiny":
         return preset("tiny")
     characters = preset("omniglot")
     if preset_name == "paper":
-        return characters.replace(optimizer={"learning_rate": 1e-5})
+        return characters
     return characters.replace(features=EmbeddedOmniglot(), optimizer={"learning_rate": 1e-4})
 
 
@@ -259,7 +259,7 @@ def _importance(run: PlannedRun) -> int:
     return next(place for place, roles in enumerate(order) if run.about["role"] in roles)
 
 
-def _runs(base: RunConfig, scale: Scale) -> Iterator[PlannedRun]:
+def _runs(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
     first = next(iter(scale.main))
     for seed, length in scale.main.items():
         yield _main(base, scale, seed, MAIN_DATA_SEED, length)
@@ -279,7 +279,9 @@ def _runs(base: RunConfig, scale: Scale) -> Iterator[PlannedRun]:
         yield from _twelve_layers(base, scale, first)
 
 
-def _main(base: RunConfig, scale: Scale, seed: int, data_seed: int, length: int) -> PlannedRun:
+def _main(
+    base: ExemplarLabelConfig, scale: Scale, seed: int, data_seed: int, length: int
+) -> PlannedRun:
     start, until, step = scale.dense
     dense = tuple(range(start, min(until, length) + 1, step))
     config = base.replace(
@@ -290,7 +292,7 @@ def _main(base: RunConfig, scale: Scale, seed: int, data_seed: int, length: int)
     return _run("main", config, seed)
 
 
-def _donated(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
+def _donated(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     """The run on CIWL-only data, and those that begin with a part of it."""
     moments = tuple(sorted({*scale.graft_from, *scale.resume_from}))
     ciwl_only = _run(
@@ -311,7 +313,7 @@ def _donated(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
         yield _resumed(resumed, ciwl_only.name, moment, seed)
 
 
-def _beside_main(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
+def _beside_main(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     main = _name("main", seed)
     layer_0 = [(0, head) for head in range(base.model.n_heads)]
     icl_only = base.replace(sequences={"kind": "icl_only"})
@@ -347,7 +349,7 @@ def _beside_main(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRu
     yield _run("one_layer", one_layer, seed)
 
 
-def _positions(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
+def _positions(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     if not scale.positions:
         return
     perfect = PreviousTokenHeads([(0, 0)])
@@ -359,7 +361,7 @@ def _positions(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]
             yield _run("positions", config, seed, positions=positions, clamped=bool(clamps))
 
 
-def _sizes(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
+def _sizes(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     if not scale.size:
         return
     for mlps in (False, True):
@@ -369,7 +371,7 @@ def _sizes(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     yield _sized(longer, scale.full_size, True, seed)
 
 
-def _twelve_layers(base: RunConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
+def _twelve_layers(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     """The thesis's chapter 3 schedule: linear warm-up, then inverse square root."""
     deep = base.replace(
         n_sequences=scale.twelve_layers,
@@ -382,7 +384,7 @@ def _twelve_layers(base: RunConfig, scale: Scale, seed: int) -> Iterator[Planned
         yield _run("twelve_layers", deep.replace(sequences={"kind": kind}), seed, kind=kind)
 
 
-def _sized(config: RunConfig, size: tuple[int, int], mlps: bool, seed: int) -> PlannedRun:
+def _sized(config: ExemplarLabelConfig, size: tuple[int, int], mlps: bool, seed: int) -> PlannedRun:
     """1600 classes are those of 1600 characters, unrotated, where the features have transforms."""
     n_classes, n_exemplars = size
     features = config.features
@@ -396,7 +398,7 @@ def _sized(config: RunConfig, size: tuple[int, int], mlps: bool, seed: int) -> P
     return _run("size", changed, seed, n_classes=n_classes, n_exemplars=n_exemplars, mlps=mlps)
 
 
-def _run(role: str, config: RunConfig, seed: int, **about: Any) -> PlannedRun:
+def _run(role: str, config: ExemplarLabelConfig, seed: int, **about: Any) -> PlannedRun:
     return PlannedRun(
         _name(role, seed, config.data_seed, **about),
         _of_seed(config, seed),
@@ -404,20 +406,22 @@ def _run(role: str, config: RunConfig, seed: int, **about: Any) -> PlannedRun:
     )
 
 
-def _grafted(role: str, config: RunConfig, donor: str, moment: int, seed: int) -> PlannedRun:
+def _grafted(
+    role: str, config: ExemplarLabelConfig, donor: str, moment: int, seed: int
+) -> PlannedRun:
     """Block 1 and the unembedding fixed to a checkpoint's (paper, section 5.1)."""
 
-    def make(runs: Mapping[str, Run]) -> RunConfig:
+    def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
         graft = GraftOut(_checkpoint(runs[donor], moment), layer=0)
         return _of_seed(config.replace(clamps=(graft,)), seed)
 
     return _from_donor(role, make, donor, moment, seed, config.data_seed)
 
 
-def _resumed(config: RunConfig, donor: str, moment: int, seed: int) -> PlannedRun:
+def _resumed(config: ExemplarLabelConfig, donor: str, moment: int, seed: int) -> PlannedRun:
     """From a checkpoint's weights, with a fresh optimizer (paper, section 5.2)."""
 
-    def make(runs: Mapping[str, Run]) -> RunConfig:
+    def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
         return _of_seed(config.replace(start_from=_checkpoint(runs[donor], moment)), seed)
 
     return _from_donor("resumed", make, donor, moment, seed, config.data_seed)
@@ -435,7 +439,7 @@ def _from_donor(
     )
 
 
-def _of_seed(config: RunConfig, seed: int) -> RunConfig:
+def _of_seed(config: ExemplarLabelConfig, seed: int) -> ExemplarLabelConfig:
     return config.replace(model={"init_seed": seed})
 
 

@@ -34,14 +34,16 @@ from coopetition_interp.reporting.style import (
     sequences_seen_axis,
 )
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 EMERGED = 0.5
 """Induction strength at which a head counts as emerged."""
 
 
 @measure(n_sequences=1000, n_checkpoints=N_CHECKPOINTS)
-def strengths_over_training(run: Run, n_sequences: int, n_checkpoints: int) -> pd.DataFrame:
+def strengths_over_training(
+    run: ExemplarLabelRun, n_sequences: int, n_checkpoints: int
+) -> pd.DataFrame:
     """Induction strength of layer 1's heads over the run's checkpoints."""
     sequences = training_sequences(run, n_sequences)
     moments = spread_checkpoints(run, n_checkpoints)
@@ -65,7 +67,7 @@ def draw(tables: Tables) -> go.Figure:
     losses, strengths = tables["losses"], tables["strengths"]
     styles = evaluator_styles(losses["evaluator"].unique())
     add_seed_curves(figure, losses, "loss", "evaluator", styles, 1, 1)
-    heads = {head: head_style(head) for head in sorted(strengths["head"].unique())}
+    heads = {head: head_style(int(head)) for head in sorted(strengths["head"].unique())}
     add_seed_curves(figure, strengths, "induction_strength", "head", heads, 1, 2)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", col=1)

@@ -22,11 +22,13 @@ from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import PALETTE, CurveStyle
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 
 @measure(n_sequences=1000, n_checkpoints=N_CHECKPOINTS)
-def layers_cut_from_output(run: Run, n_sequences: int, n_checkpoints: int) -> pd.DataFrame:
+def layers_cut_from_output(
+    run: ExemplarLabelRun, n_sequences: int, n_checkpoints: int
+) -> pd.DataFrame:
     """Loss and accuracy with each layer cut from the output, and their changes, over training."""
     scored = partial(
         metrics_over_checkpoints,

@@ -32,14 +32,14 @@ from coopetition_interp.reporting.style import (
     sequences_seen_axis,
 )
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 SYMBOLS = {"this head": "triangle-up", "all other heads": "circle"}
 ALL = "all heads"
 
 
 @measure(n_sequences=2000)
-def heads_ablated(run: Run, n_sequences: int) -> pd.DataFrame:
+def heads_ablated(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Each head of layer 1 ablated, and all but it, at the end."""
     model, sequences = run.model("last"), training_sequences(run, n_sequences)
     tables = {
@@ -146,7 +146,7 @@ def beside(tables: Tables) -> list[Beside]:
         Beside(
             "any other head ablated: accuracy lost, at most", f"{lost.drop(strongest).max():.4f}"
         ),
-        Beside("strongest head alone: accuracy", f"{alone.loc[strongest, 'accuracy']:.3f}"),
+        Beside("strongest head alone: accuracy", f"{alone['accuracy'][strongest]:.4f}"),
         Beside(
             "single heads: loss under 0.4 log 2, quickest to slowest",
             ", ".join(f"{name} {thousands(time)}" for name, time in quickest.items()),

@@ -25,7 +25,7 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 STEPS = ("step-1", "match")
 WHILE_TRAINING, AT_CHECKPOINTS = "clamped while training", "progress measure"
@@ -39,7 +39,7 @@ EXPECTED = {
 
 @measure(n_sequences=1000, n_checkpoints=N_CHECKPOINTS)
 def clamped_at_checkpoints(
-    clamped: Run, alone: Run, n_sequences: int, n_checkpoints: int
+    clamped: ExemplarLabelRun, alone: ExemplarLabelRun, n_sequences: int, n_checkpoints: int
 ) -> pd.DataFrame:
     """The clamps of one run held on the checkpoints of another."""
     table = metrics_over_checkpoints(

@@ -61,8 +61,8 @@ def draw(tables: Tables) -> go.Figure:
         for left, (clamped, learned) in LEARNED.items():
             rows = _row(tables, what, left)
             panels[f"{what}: {learned} learned ({clamped})"] = {
-                row.curve: CurveStyle(f"{getattr(row, what)} {what}", colour)
-                for row, colour in zip(rows.itertuples(), colours, strict=True)
+                curve: CurveStyle(f"{size} {what}", colour)
+                for curve, size, colour in zip(rows["curve"], rows[what], colours, strict=True)
             }
     figure = draw_losses(tables[""], panels, "What more classes and labels delay", columns=4)
     figure.update_annotations(font_size=11)
@@ -85,10 +85,7 @@ def rules(tables: Tables) -> list[Rule]:
     for panel in PANELS:
         times = _row(tables, *panel)["learning_time"]
         first, last = times.iloc[0], times.fillna(float("inf")).iloc[-1]
-        if panel in ALIKE:
-            held = last <= MOST_DELAY * first
-        else:
-            held = last >= LEAST_DELAY * first
+        held = last <= MOST_DELAY * first if panel in ALIKE else last >= LEAST_DELAY * first
         found.append(holds(_statement(*panel), held))
     return found
 

@@ -23,20 +23,20 @@ from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import TEMPLATE, head_style
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 SYMBOLS = {"nothing": "circle", "match": "square", "copy": "diamond"}
 
 
 @measure(n_sequences=2000)
-def perfected(run: Run, n_sequences: int) -> pd.DataFrame:
+def perfected(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Each head of layer 1 alone, as it is and with a perfect match or copy, at the end."""
     table = perfected_heads(run.model("last"), training_sequences(run, n_sequences))
     return table[["head", "perfected", "accuracy", "loss"]]
 
 
 @measure(n_sequences=20_000)  # the strongest heads make few mistakes
-def mistakes(run: Run, n_sequences: int) -> pd.DataFrame:
+def mistakes(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Mistakes by head and label with a perfect match, at the end."""
     sequences = training_sequences(run, n_sequences)
     return mistake_rates_by_head_and_label(run.model("last"), sequences)
@@ -147,7 +147,7 @@ def beside(tables: Tables) -> list[Beside]:
     return [
         Beside(
             "strongest head alone, perfect match: accuracy",
-            f"{_accuracy(tables).loc[strongest, 'match']:.4f}",
+            f"{float(_accuracy(tables)['match'][strongest]):.4f}",
         ),
         Beside(
             "labels that the strongest head miscopies more than its mean",

@@ -25,14 +25,14 @@ from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 PRESERVED_AND_READS = (("values", "K"), ("patterns", "V"))
 """What of layer 1 is kept while heads of layer 0 are ablated; the composition that this shows."""
 
 
 @measure(n_sequences=1000)
-def connectivity(run: Run, n_sequences: int) -> pd.DataFrame:
+def connectivity(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Each head of layer 0 ablated, or all but one, for each head of layer 1, at the end."""
     table = head_to_head_connectivity(run.model("last"), training_sequences(run, n_sequences))
     names = ["from_head", "to_head", "ablated", "preserved"]
@@ -40,7 +40,7 @@ def connectivity(run: Run, n_sequences: int) -> pd.DataFrame:
 
 
 @measure()
-def composition(run: Run) -> pd.DataFrame:
+def composition(run: ExemplarLabelRun) -> pd.DataFrame:
     """Composition scores of the weights at the end."""
     return composition_scores(run.model("last"))
 
@@ -118,7 +118,7 @@ def rules(tables: Tables) -> list[Rule]:
     previous_token = previous_token_heads(tables["heads"])
     strongest = strongest_heads(tables["heads"])[0]
     matches = _paths(tables, "values")
-    best, target = matches.stack().idxmax()
+    best, target = _strongest_path(matches)
     strong = set(matches.index[(matches > 0.55).any(axis=1)])
     copier = _paths(tables, "patterns")[strongest].idxmax()
     path, only, values = list(PUBLISHED)[:3]
@@ -133,7 +133,7 @@ def beside(tables: Tables) -> list[Beside]:
     """The paths, and how far the scores of weights agree with them."""
     strongest = strongest_heads(tables["heads"])[0]
     matches, copies = _paths(tables, "values"), _paths(tables, "patterns")[strongest]
-    best, target = matches.stack().idxmax()
+    best, target = _strongest_path(matches)
     over = matches > 0.5
     return [
         Beside(
@@ -172,6 +172,12 @@ def _matrix(tables: Tables, ablated: str, preserved: str, value: str) -> pd.Data
 def _paths(tables: Tables, preserved: str) -> pd.DataFrame:
     """Accuracy with all but one head of layer 0 ablated for a head of layer 1."""
     return _matrix(tables, "all but one", preserved, "accuracy")
+
+
+def _strongest_path(matches: pd.DataFrame) -> tuple[int, int]:
+    """From which head of layer 0 to which of layer 1."""
+    row, column = np.unravel_index(matches.to_numpy().argmax(), matches.shape)
+    return int(matches.index[int(row)]), int(matches.columns[int(column)])
 
 
 def _scores(tables: Tables, reads: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study, by_seed
 from coopetition_interp.reporting.style import PALETTE, TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 METRICS = {
     "accuracy_alone": "accuracy, all others ablated",
@@ -33,7 +33,7 @@ METRICS = {
 
 
 @measure(n_sequences=2000)
-def heads_alone(run: Run, n_sequences: int) -> pd.DataFrame:
+def heads_alone(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Induction strength of layer 1's heads, and what each does alone, at the end."""
     model, sequences = run.model("last"), training_sequences(run, n_sequences)
     strengths = induction_strength(model, sequences).query("layer == 1").set_index("head")

@@ -10,8 +10,8 @@ import pandas as pd
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.reporting.measure import measure
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, make_evaluation_sequences
-from coopetition_interp.training import Run
 
 PREVIOUS_TOKEN_LEAST = 0.5
 """Strength from which on a head of layer 0 counts as a previous-token head."""
@@ -21,7 +21,7 @@ N_CHECKPOINTS = 200
 
 
 @measure()
-def heads_at_end(run: Run) -> pd.DataFrame:
+def heads_at_end(run: ExemplarLabelRun) -> pd.DataFrame:
     """Columns `layer`, `head`, `induction_strength`, `previous_token_strength`.
 
     On the sequences that the run was evaluated on, by which the plan chooses the clamped heads.
@@ -57,7 +57,7 @@ def induction_strengths(heads: pd.DataFrame) -> pd.Series:
     return heads[heads["layer"] == 1].set_index("head")["induction_strength"]
 
 
-def training_sequences(run: Run, n_sequences: int) -> Sequences:
+def training_sequences(run: ExemplarLabelRun, n_sequences: int) -> Sequences:
     """Fixed sequences made as in a run's training.
 
     Args:

@@ -16,12 +16,12 @@ from coopetition_interp.reporting.figure_file import Tables
 from coopetition_interp.reporting.measure import Measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 RANK = "rank {} of the others: accuracy on those mistakes; overall"
 
 
-def on_mistakes(run: Run, perfected: Perfected, n_sequences: int) -> pd.DataFrame:
+def on_mistakes(run: ExemplarLabelRun, perfected: Perfected, n_sequences: int) -> pd.DataFrame:
     """Each head alone, on the sequences that the strongest head alone gets wrong and on all."""
     strongest = strongest_heads(heads_at_end(run))[0]
     sequences = training_sequences(run, n_sequences)
@@ -68,15 +68,13 @@ def beside_ranks(tables: Tables, kind: str) -> list[Beside]:
     """How many mistakes there are, and the heads by their accuracy overall."""
     table = tables[""].sort_values("accuracy", ascending=False)
     first = table.iloc[0]
+    ranked = table[["head", "accuracy_on_mistakes", "accuracy"]].itertuples(index=False)
     n_mistakes, n_sequences = int(first["n_mistakes"]), int(first["n_sequences"])
     return [
         Beside(f"{kind} of the strongest head", f"{n_mistakes:,} of {n_sequences:,}"),
         *(
-            Beside(
-                RANK.format(rank),
-                f"head {row.head}: {100 * row.accuracy_on_mistakes:.1f}%; {100 * row.accuracy:.1f}%",
-            )
-            for rank, row in enumerate(table.itertuples(), start=1)
+            Beside(RANK.format(rank), f"head {head}: {100 * there:.1f}%; {100 * overall:.1f}%")
+            for rank, (head, there, overall) in enumerate(ranked, start=1)
         ),
         Beside("heads that do better there", f"{better_there(tables).sum()} of {len(table)}"),
     ]

@@ -31,9 +31,10 @@ from coopetition_interp.interventions import (
     PreviousTokenHeads,
 )
 from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.tasks.exemplar_label import ClassesConfig, ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
-from coopetition_interp.training import ClassesConfig, Run, RunConfig, Schedule, preset
+from coopetition_interp.training import Run, RunConfig, Schedule
 
 N_HEADS = 8
 MAIN_SEED = 5
@@ -85,7 +86,7 @@ def plan(features: FeatureSource | None = None) -> list[PlannedRun]:
     return list(_runs(base))
 
 
-def _runs(base: RunConfig) -> Iterator[PlannedRun]:
+def _runs(base: ExemplarLabelConfig) -> Iterator[PlannedRun]:
     yield _run("main", base.replace(checkpoint_at=Schedule(every=1_000)), "main")
     for head in range(N_HEADS):
         yield _single_head(base.replace(checkpoint_at=Schedule(every=5_000)), head, "")
@@ -130,13 +131,13 @@ def _only_heads(kept: list[int]) -> AblateHeads:
     return AblateHeads([(1, head) for head in range(N_HEADS) if head not in kept])
 
 
-def _single_head(base: RunConfig, head: int, where: str) -> PlannedRun:
+def _single_head(base: ExemplarLabelConfig, head: int, where: str) -> PlannedRun:
     config = base.replace(clamps=(_only_heads([head]),))
     name, seed = f"{where}single-head/head-{head}", base.model.init_seed
     return _run(name, config, "single_head", seed=seed, head=head)
 
 
-def _with_steps_clamped(base: RunConfig, steps: str) -> MakeConfig:
+def _with_steps_clamped(base: ExemplarLabelConfig, steps: str) -> MakeConfig:
     """The strongest head alone in layer 1, and a set of steps held."""
 
     def make(runs: Mapping[str, Run]) -> RunConfig:
@@ -155,7 +156,7 @@ def _with_steps_clamped(base: RunConfig, steps: str) -> MakeConfig:
     return make
 
 
-def _with_pair(base: RunConfig, rank: int) -> MakeConfig:
+def _with_pair(base: ExemplarLabelConfig, rank: int) -> MakeConfig:
     def make(runs: Mapping[str, Run]) -> RunConfig:
         heads = strongest_heads(heads_at_end(runs["main"]))
         return base.replace(clamps=(_only_heads([heads[0], heads[rank - 1]]),))
@@ -163,7 +164,7 @@ def _with_pair(base: RunConfig, rank: int) -> MakeConfig:
     return make
 
 
-def _with_graft(base: RunConfig, donor: str) -> MakeConfig:
+def _with_graft(base: ExemplarLabelConfig, donor: str) -> MakeConfig:
     def make(runs: Mapping[str, Run]) -> RunConfig:
         checkpoint = str(runs[donor].checkpoint_path("last"))
         return base.replace(clamps=(GraftIn(checkpoint, layer=0),))
@@ -171,7 +172,7 @@ def _with_graft(base: RunConfig, donor: str) -> MakeConfig:
     return make
 
 
-def _with_previous_tokens(base: RunConfig, which: slice) -> MakeConfig:
+def _with_previous_tokens(base: ExemplarLabelConfig, which: slice) -> MakeConfig:
     def make(runs: Mapping[str, Run]) -> RunConfig:
         heads = heads_at_end(runs["main"])
         held = [(0, head) for head in by_strength(heads, 0, "previous_token_strength")[which]]
@@ -181,7 +182,7 @@ def _with_previous_tokens(base: RunConfig, which: slice) -> MakeConfig:
     return make
 
 
-def _scaling_runs(base: RunConfig, n_classes: int, n_labels: int) -> Iterator[PlannedRun]:
+def _scaling_runs(base: ExemplarLabelConfig, n_classes: int, n_labels: int) -> Iterator[PlannedRun]:
     """Figure 4.9 at one number of classes and labels: 2M sequences, or 300k with clamps."""
     scaled = base.replace(
         classes=ClassesConfig(

@@ -7,6 +7,8 @@ more of label tokens' attention to the token before; in the thesis they are head
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -19,14 +21,14 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule
-from coopetition_interp.training import Run
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 PREVIOUS_TOKEN, REST, ALL = "previous-token heads", "the rest", "all"
 STATEMENT = "{} ablated, {} preserved: accuracy"
 
 
 @measure(n_sequences=2000)
-def layer_0_ablated(run: Run, n_sequences: int) -> pd.DataFrame:
+def layer_0_ablated(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
     """Previous-token heads, the rest, or all of layer 0 ablated, with layer 1 in part preserved."""
     model = run.model("last")
     previous_token = [(0, head) for head in previous_token_heads(heads_at_end(run))]
@@ -72,7 +74,7 @@ PUBLISHED = {
 def rules(tables: Tables) -> list[Rule]:
     """Each set is needed for one of the two, and not for the other."""
     accuracy = _accuracy(tables).reindex([PREVIOUS_TOKEN, REST, ALL])
-    thresholds = (
+    thresholds: tuple[tuple[str, str, Literal["over", "under"], float], ...] = (
         (PREVIOUS_TOKEN, "patterns", "over", 0.95),
         (PREVIOUS_TOKEN, "values", "under", 0.9),
         (REST, "patterns", "under", 0.6),
@@ -89,7 +91,7 @@ def beside(tables: Tables) -> list[Beside]:
     accuracy = _accuracy(tables)
     return [
         *(
-            Beside(STATEMENT.format(ALL, kept), f"{accuracy.loc[ALL, kept]:.4f}")
+            Beside(STATEMENT.format(ALL, kept), f"{float(accuracy[kept][ALL]):.4f}")
             for kept in ("patterns", "values")
         ),
         Beside("previous-token heads", _which(tables)[PREVIOUS_TOKEN]),

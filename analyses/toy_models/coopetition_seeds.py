@@ -1,4 +1,4 @@
-"""What Figures 5a, 16 and 17 share: the coopetition model over seeds, what became of each, a picture.
+"""What Figures 5a, 16 and 17 share: the coopetition model over seeds.
 
 A divot is a transient rise of mechanism 2's error by 1 % of its range or more. It coincides if the
 error climbs while mechanism 1's falls (from a tenth to nine tenths of the way).
@@ -59,8 +59,10 @@ def coopetition_tables(
         mechanism 2, and mechanism 1's rise), and `lengths_of_d`.
 
     Raises:
-        ValueError: As `gradient_descent`, or fewer than two steps.
+        ValueError: As `gradient_descent`, fewer than two steps, or `every` below 1.
     """
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every}")
     trajectory = simulate_coopetition(model, seeds, steps)
     curves = trajectory.table(model.curves(), every)
     became = outcomes(model, trajectory)

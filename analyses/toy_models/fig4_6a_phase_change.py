@@ -113,10 +113,8 @@ def beside(tables: Tables) -> list[Beside]:
             for name, rows in {"nothing": left, "c": c, "b and c": b_and_c}.items()
         ),
         *(
-            Beside(
-                f"seed {seed} drawn, {row.clamped} clamped: half way at step", step_told(row.step)
-            )
-            for row in tables["half_way"].itertuples()
+            Beside(f"seed {seed} drawn, {clamped} clamped: half way at step", step_told(step))
+            for clamped, step in tables["half_way"].set_index("clamped")["step"].items()
         ),
     ]
 

@@ -88,7 +88,7 @@ def draw(tables: Tables) -> go.Figure:
             legendgroup=clamped,
             showlegend=panel == panels[0],
             mode="lines",
-            line_color=COLOURS[clamped],
+            line_color=COLOURS[str(clamped)],
             row=1,
             col=panels.index(panel) + 1,
         )
@@ -131,8 +131,8 @@ def beside(tables: Tables) -> list[Beside]:
     last = curves[curves["quantity"] == LOSS_WITH_TARGETS]["value"].iloc[-1]
     return [
         *(
-            Beside(f"seed {seed} drawn, {row.curve}: half way at step", step_told(row.step))
-            for row in tables["half_way"].itertuples()
+            Beside(f"seed {seed} drawn, {curve}: half way at step", step_told(step))
+            for curve, step in tables["half_way"].set_index("curve")["step"].items()
         ),
         Beside(f"seed {seed} drawn, {LOSS_WITH_TARGETS}, at the end", f"{last:.4f}"),
     ]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from coopetition_interp.interventions.claims import ATTENTION_PATTERN
-from coopetition_interp.interventions.clamp import ClampedBatch
+from coopetition_interp.interventions.clamp import ClampedBatch, hold
 from coopetition_interp.interventions.fields import fraction, shown
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.interventions.heads_clamp import HeadsClamp, HeadsEdit
@@ -48,11 +48,10 @@ class TokenInductionHeads(HeadsClamp):
         n_followers = followers.sum(-1, keepdim=True)
 
         def edit(pattern: Tensor, heads: list[int]) -> Tensor:
-            even = followers / n_followers.clamp(min=1)
-            own = pattern[:, heads]
-            held = self.strength * even[:, None] + (1 - self.strength) * own
-            edited = torch.where(n_followers[:, None] > 0, held, own)
-            return pattern.index_copy(1, torch.tensor(heads, device=pattern.device), edited)
+            even = (followers / n_followers.clamp(min=1)).to(pattern.dtype)[:, None]
+            held = self.strength * even + (1 - self.strength) * pattern
+            held = torch.where(n_followers[:, None] > 0, held, pattern)
+            return hold(pattern, held, heads)
 
         return edit
 

@@ -1,20 +1,38 @@
-"""What a packed copy of a study keeps of its runs."""
+"""What a packed copy of a study keeps of its runs, checked before anything is read by it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
+from coopetition_interp.training.run_records import first_problem
 
 INDEX = "study.json"
 METRICS = "metrics.csv"
+MEND = "pack the study again"
 
 
 class StudyError(RuntimeError):
     """A study's directory cannot give what is asked of it."""
+
+
+def _inside(name: str) -> str:
+    """A run's name, which is also its place in the study, if it leads nowhere else."""
+    if any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
+        raise ValueError("should be a path inside the study")
+    if "\\" in name or Path(name).drive:
+        raise ValueError("should be a path inside the study, with forward slashes")
+    return name
+
+
+def _selectable(about: dict[str, Any]) -> dict[str, Any]:
+    """What a run is, if figures can select it by that."""
+    if not (isinstance(about.get("role"), str) and isinstance(about.get("init_seed"), int)):
+        raise ValueError("should have a role and an init_seed")
+    return about
 
 
 class PackedRun(pydantic.BaseModel):
@@ -26,7 +44,7 @@ class PackedRun(pydantic.BaseModel):
         digest: See `run_digest`.
     """
 
-    about: dict[str, Any]
+    about: Annotated[dict[str, Any], pydantic.AfterValidator(_selectable)]
     config: dict[str, Any]
     digest: str
 
@@ -39,19 +57,22 @@ class Index(pydantic.BaseModel):
         runs: By name, in the plan's order.
     """
 
-    at_published_scale: bool
-    runs: dict[str, PackedRun]
+    at_published_scale: pydantic.StrictBool
+    runs: dict[Annotated[str, pydantic.AfterValidator(_inside)], PackedRun]
 
 
 def read_index(folder: Path) -> Index:
     """The index of a packed copy.
 
     Raises:
-        StudyError: It is damaged, or of an older version.
+        StudyError: It is damaged, or of an older version; the message names the field.
     """
+    path = folder / INDEX
     try:
-        return Index.model_validate(read_json_object(folder / INDEX))
-    except (pydantic.ValidationError, UnreadableFileError) as error:
+        return Index.model_validate(read_json_object(path))
+    except UnreadableFileError as error:
+        raise StudyError(f"{error}: {MEND}") from error
+    except pydantic.ValidationError as error:
         raise StudyError(
-            f"{folder / INDEX} is damaged, or of an older version: pack the study again"
+            f"{path} is damaged, or of an older version ({first_problem(error)}): {MEND}"
         ) from error

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from circuitsvis.attention import attention_heads
-from circuitsvis.utils.render import RenderedHTML
+
+try:
+    from circuitsvis.attention import attention_heads
+    from circuitsvis.utils.render import RenderedHTML
+except ImportError as error:
+    raise ImportError(
+        "attention is drawn by circuitsvis: pip install 'coopetition-interp[notebooks]'"
+    ) from error
 
 from coopetition_interp.analysis.attention_patterns import pair_names
 from coopetition_interp.interventions import BoundClamps, Clamp, run_clamped_with_cache

@@ -13,10 +13,11 @@ import pandas as pd
 
 from coopetition_interp.analysis.moments import Moments, moments_of
 from coopetition_interp.files.atomic_file import atomic_file
-from coopetition_interp.files.regular_file import read_csv_table
+from coopetition_interp.files.regular_file import UnreadableFileError, read_csv_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.reporting.packed_index import (
     INDEX,
+    MEND,
     METRICS,
     Index,
     StudyError,
@@ -191,22 +192,43 @@ class Study:
         return pd.concat(tables, ignore_index=True)
 
     def load(self, name: str) -> Run:
-        """A run with its weights."""
-        if self.packed and not (self.path / name / "config.json").is_file():
+        """A run with its weights.
+
+        Raises:
+            StudyError: A packed copy lacks them, or has a link to another place instead.
+        """
+        path = self.path / name
+        if self.packed and not (path / "config.json").is_file():
             raise StudyError(f"{self.path} was packed without the weights of {name}")
-        return load_run(self.path / name)
+        if self.packed and not path.resolve().is_relative_to(self.path.resolve()):
+            raise StudyError(f"{path} leads out of the study: a packed copy holds its own runs")
+        return load_run(path)
 
     def config(self, name: str) -> RunConfig:
-        """A run's config."""
-        if self.packed:
+        """A run's config.
+
+        Raises:
+            StudyError: That in a packed copy's index is none.
+        """
+        if not self.packed:
+            return self.load(name).config
+        try:
             return RunConfig.from_dict(self.index.runs[name].config)
-        return self.load(name).config
+        except ValueError as error:
+            where = f"{self.path / INDEX} is damaged (runs.{name}.config: {error})"
+            raise StudyError(f"{where}: {MEND}") from error
 
     def metrics(self, name: str) -> pd.DataFrame:
-        """A run's metrics."""
+        """A run's metrics.
+
+        Raises:
+            StudyError: Those of a packed copy are damaged, or lack the run.
+        """
         if not self.packed:
             return self.load(name).metrics
         of_run = self._all_metrics[self._all_metrics["run"] == name]
+        if of_run.empty:
+            raise StudyError(f"{self.path / METRICS} has no rows of {name}: {MEND}")
         return of_run.drop(columns="run").reset_index(drop=True)
 
     def digest(self, name: str) -> str:
@@ -243,7 +265,7 @@ class Study:
 
     @cached_property
     def _all_metrics(self) -> pd.DataFrame:
-        return read_csv_table(self.path / METRICS)
+        return self._read(self.path / METRICS, ("run", "sequences_seen", "evaluator"))
 
     def planned(self) -> Iterator[StudyRun]:
         """Every run of the plan, finished or not."""
@@ -271,7 +293,13 @@ class Study:
                 )
             write_table(measure(*(run.run for run in runs)), file)
         self.tables_used.add(file.relative_to(self.path))
-        return pd.read_csv(file)
+        return self._read(file)
+
+    def _read(self, file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+        try:
+            return read_csv_table(file, columns)
+        except (FileNotFoundError, UnreadableFileError) as error:
+            raise StudyError(f"{error}: {MEND if self.packed else 'remove it'}") from error
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:

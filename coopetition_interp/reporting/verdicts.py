@@ -8,9 +8,9 @@ A number is computed for each seed. Its 95 % t interval of the mean decides:
 - agrees, or disagrees (one run): a single run at the published scale, by its number alone.
 - not testable here: what the claim needs cannot be run.
 
-A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed; one
-of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A claim of
-several parts is reproduced if all are, contradicted if any is, else undecided.
+A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed;
+one of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A claim
+of several parts is reproduced if all are, contradicted if any is, else undecided.
 """
 
 from __future__ import annotations

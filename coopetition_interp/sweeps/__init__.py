@@ -1,7 +1,5 @@
 """Sweeps: many runs planned as data, done on this machine or a cluster."""
 
-from coopetition_interp.sweeps.coopetition import coopetition_plan
-from coopetition_interp.sweeps.induction_heads import induction_heads_plan
 from coopetition_interp.sweeps.submitted import run_sweep_with_submitit
 from coopetition_interp.sweeps.sweep import (
     PlannedRun,
@@ -13,8 +11,6 @@ from coopetition_interp.sweeps.sweep import (
 
 __all__ = [
     "PlannedRun",
-    "coopetition_plan",
-    "induction_heads_plan",
     "only_named",
     "run_sweep",
     "run_sweep_locally",

@@ -58,7 +58,12 @@ def run_sweep_with_submitit(
         ConfigError: The plan or an option is wrong, or there is no Slurm here.
         KeyboardInterrupt: A signal ended it.
     """
-    import submitit  # slow to import, and of no use to who trains a single run
+    try:
+        import submitit  # slow to import, and of no use to who trains a single run
+    except ImportError as error:
+        raise ConfigError(
+            "jobs are submitted by submitit: pip install 'coopetition-interp[cluster]'"
+        ) from error
 
     parameters = {"timeout_min": MINUTES, **_parsed(options)}
     try:

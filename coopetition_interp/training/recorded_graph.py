@@ -61,7 +61,7 @@ def compile_record(
     return compiled, True
 
 
-def _fusible_bmm(left: Tensor, right: Tensor) -> Tensor:
+def _fusible_bmm(left: Tensor, right: Tensor) -> Any:
     """A batch of tiny matrix products as a sum, which fuses with its neighbours."""
     if left.shape[1] * left.shape[2] * right.shape[2] > SMALL_PRODUCT:
         return NotImplemented
@@ -70,7 +70,7 @@ def _fusible_bmm(left: Tensor, right: Tensor) -> Tensor:
 
 def _ordered_index_put(
     table: Tensor, indices: Sequence[Tensor | None], rows: Tensor, accumulate: bool = False
-) -> Tensor:
+) -> Any:
     """Rows added to a table by index, as the gradient of a lookup is, in an order that is fixed.
 
     Compiled kernels add with atomic operations, in whatever order the threads arrive. A product

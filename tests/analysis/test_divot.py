@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from coopetition_interp.analysis.divot import Divot, divot_coincides_with, find_divot, smooth
+from coopetition_interp.analysis.curves import smooth
+from coopetition_interp.analysis.divot import Divot, divot_coincides_with, find_divot
 from coopetition_interp.analysis.rises import Rise
 
 X = np.linspace(0.0, 10.0, 2001)

@@ -3,11 +3,7 @@ import math
 import pytest
 
 from coopetition_interp.analysis.divot import Divot
-from coopetition_interp.analysis.divots_across_seeds import (
-    coincidence_across_seeds,
-    divot_table,
-    wilson_interval,
-)
+from coopetition_interp.analysis.divots_across_seeds import coincidence_across_seeds, divot_table
 from coopetition_interp.analysis.rises import Rise
 
 
@@ -45,7 +41,9 @@ def test_the_table_has_a_row_per_seed_and_leaves_out_what_is_missing():
 def test_the_summary_counts_seeds_with_both():
     found = coincidence_across_seeds(table())
     assert (found.seeds, found.with_rise, found.with_both, found.coinciding) == (5, 4, 3, 2)
-    assert found.interval == wilson_interval(2, 3)
+    # The ends of Wilson's interval solve (p_hat - p)^2 = z^2 p (1 - p) / n.
+    for end in found.interval:
+        assert (2 / 3 - end) ** 2 == pytest.approx(1.96**2 * end * (1 - end) / 3, rel=1e-3)
     # None of the six crossed pairs overlap.
     assert found.with_other_seeds == 0.0
     assert found.rank_correlation == pytest.approx(1.0)
@@ -70,16 +68,3 @@ def test_no_seed_with_both_gives_no_share():
 def test_different_seeds_are_refused():
     with pytest.raises(ValueError, match=r"divots of seeds \[1\], but rises of seeds \[2\]"):
         divot_table({1: None}, {2: None})
-
-
-def test_wilson_interval():
-    # Closed forms at the ends: n / (n + z^2) and z^2 / (n + z^2).
-    low, high = wilson_interval(8, 8)
-    assert (low, high) == pytest.approx((8 / (8 + 1.96**2), 1.0))
-    assert wilson_interval(0, 5) == pytest.approx((0.0, 1.96**2 / (5 + 1.96**2)))
-    # The ends solve (p_hat - p)^2 = z^2 p (1 - p) / n.
-    for end in wilson_interval(3, 10):
-        assert (0.3 - end) ** 2 == pytest.approx(1.96**2 * end * (1 - end) / 10)
-    assert all(map(math.isnan, wilson_interval(0, 0)))
-    with pytest.raises(ValueError, match="got 3 of 2"):
-        wilson_interval(3, 2)

@@ -1,10 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from coopetition_interp.analysis.evaluator_curve import evaluator_curve, first_crossing, score_of
+from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
 
 METRICS = pd.DataFrame(
     {
@@ -41,23 +39,3 @@ def test_iwl_is_scored_over_all_labels():
     assert score_of("iwl") == "accuracy"
     assert score_of("icl") == "in_context_accuracy"
     assert score_of("flip", "p_right_in_context") == "p_right_in_context"
-
-
-@given(
-    place=st.floats(0.5, 9.5),
-    slope=st.floats(0.1, 5),
-    level=st.floats(-2, 2),
-    falling=st.booleans(),
-)
-def test_a_straight_line_is_crossed_where_algebra_says(place, slope, level, falling):
-    x = np.array([0.0, 0.2, 3.0, 4.0, 10.0])
-    line = level + (-slope if falling else slope) * (x - place)
-    assert first_crossing(x, line, level, falling=falling) == pytest.approx(place, abs=1e-9)
-    assert first_crossing(x, line, level, falling=not falling) is None
-
-
-def test_the_first_of_several_crossings_counts():
-    x = np.arange(5.0)
-    assert first_crossing(x, np.array([0.0, 2.0, 0.0, 2.0, 0.0]), 1.0) == 0.5
-    assert first_crossing(x, np.array([0.0, 2.0, 0.0, 2.0, 0.0]), 1.0, falling=True) == 1.5
-    assert first_crossing(x[:1], np.array([0.0]), 1.0) is None

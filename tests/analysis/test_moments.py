@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition_interp.analysis.moments import Moments, first_to_stay, moments_of, value_at
+from coopetition_interp.analysis.moments import Moments, moments_of, value_at
 
 X = np.arange(0, 3_000_001, 50_000)
 
@@ -65,11 +65,6 @@ def test_moments_come_in_order_and_do_not_hang_on_the_order_of_rows(values, seed
     assert moments_of(shuffled) == found
     there = [m for m in (found.rise, found.peak, found.crossing) if m is not None]
     assert there == sorted(there)
-
-
-def test_first_to_stay():
-    assert first_to_stay(np.array([True, False, True, True, True])) == 2
-    assert first_to_stay(np.array([True, True])) is None
 
 
 def test_a_value_beyond_the_run_or_at_no_moment_is_none():

@@ -57,6 +57,34 @@ def test_a_yes_no_rule_goes_by_every_seed():
     assert YesNoRule("x", by_seed([True])).verdict(single_run=True) == "agrees (one run)"
 
 
+def most(number, total):
+    return YesNoRule("x", by_seed([True] * number + [False] * (total - number)), of="most seeds")
+
+
+def test_most_seeds_are_those_whose_interval_lies_above_one_half():
+    assert most(4, 4).verdict() == "reproduced"
+    assert most(3, 3).verdict() == "undecided"
+    assert most(29, 33).verdict() == "reproduced"
+    assert most(7, 12).verdict() == "undecided"
+    assert most(0, 4).verdict() == "contradicted"
+    assert most(0, 0).verdict() == "undecided"
+    assert most(4, 4).rule == "x, in most seeds"
+    assert most(4, 4).found == "in 4 of 4 seeds (95% interval of the share 0.51 to 1.00)"
+
+
+@given(st.integers(1, 50), st.integers(0, 50))
+def test_the_interval_of_a_share_is_wilsons(total, number):
+    number = min(number, total)
+    for end in most(number, total).share:
+        away = (number / total - end) ** 2
+        assert away == pytest.approx(1.96**2 * end * (1 - end) / total, rel=1e-3, abs=1e-12)
+
+
+def test_no_seed_decides_nothing():
+    assert YesNoRule("x", {}).verdict() == "undecided"
+    assert YesNoRule("x", {}).verdict(single_run=True) == "undecided"
+
+
 def test_a_claim_is_as_strong_as_its_weakest_part():
     good = NumberRule("x", by_seed([1.0, 1.1, 0.9]), "over", 0.0)
     bad = NumberRule("x", by_seed([1.0, 1.1, 0.9]), "under", 0.0)

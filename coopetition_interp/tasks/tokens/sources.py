@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -21,44 +21,51 @@ TOKENS = "tokens"
 
 
 class Drawn(NamedTuple):
-    """Token sequences, and from which position on each repeats itself (its length if it does not).
+    """Token sequences, and what of them can be known from what came before.
 
     Attributes:
         tokens: The sequences.
-        repeats_from: By sequence.
+        is_repeated: Which tokens have come before.
+        is_foretold: Which tokens come before one that followed an equal token before.
     """
 
     tokens: Int[Tensor, "batch n_tokens"]
-    repeats_from: Int[Tensor, " batch"]
+    is_repeated: Bool[Tensor, " n_tokens"]
+    is_foretold: Bool[Tensor, " n_tokens"]
 
 
 @config_class
 class RepeatedTokens(Config):
-    """A block of random tokens, each once, again and again.
+    """A block of random tokens, each once, and then excerpts of it.
 
-    Blocks of one sequence are alike in length, those of different sequences are not: so what comes
-    next is told by what followed the same token before, and not by position.
+    Excerpts begin at random places of the block, so that what comes next is told by what followed
+    the same token before, and by nothing else. With one excerpt of the block's length the block
+    comes twice, as in the usual test for induction heads.
 
     Attributes:
         d_vocab: Tokens there are.
-        n_tokens: Length of a sequence.
-        shortest: Length of the shortest block.
-        longest: Length of the longest block.
+        n_block: Tokens of the block.
+        n_excerpts: Excerpts after it.
+        n_excerpt: Tokens of an excerpt.
     """
 
     kind: Literal["repeated"] = field(default="repeated", kw_only=True, repr=False)
     d_vocab: Annotated[Integer, Field(ge=2, le=100_000)] = 64
-    n_tokens: Annotated[Integer, Field(ge=3, le=10_000)] = 32
-    shortest: Annotated[Integer, Field(ge=1, le=10_000)] = 8
-    longest: Annotated[Integer, Field(ge=1, le=10_000)] = 16
+    n_block: Annotated[Integer, Field(ge=2, le=10_000)] = 16
+    n_excerpts: Annotated[Integer, Field(ge=1, le=10_000)] = 8
+    n_excerpt: Annotated[Integer, Field(ge=2, le=10_000)] = 2
 
     def __post_init__(self) -> None:
-        if not self.shortest <= self.longest <= min(self.d_vocab, self.n_tokens - 2):
+        if not self.n_excerpt <= self.n_block <= self.d_vocab:
             raise ValueError(
-                "blocks of different tokens that come twice need shortest <= longest <= d_vocab "
-                f"and longest <= n_tokens - 2; got shortest {self.shortest}, longest "
-                f"{self.longest}, d_vocab {self.d_vocab}, n_tokens {self.n_tokens}"
+                "a block of different tokens and excerpts of it need n_excerpt <= n_block <= "
+                f"d_vocab; got {self.n_excerpt}, {self.n_block} and {self.d_vocab}"
             )
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of a sequence."""
+        return self.n_block + self.n_excerpts * self.n_excerpt
 
     def load(self) -> RepeatedTokens:
         """Itself: there is nothing to read."""
@@ -70,10 +77,16 @@ class RepeatedTokens(Config):
 
     def draw(self, n: int, generator: torch.Generator, held_out: bool = False) -> Drawn:
         """Draws sequences; held-out ones are drawn alike."""
-        order = torch.rand(n, self.d_vocab, generator=generator).argsort(1)
-        lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=generator)
-        places = torch.arange(self.n_tokens) % lengths[:, None]
-        return Drawn(order.gather(1, places), lengths)
+        every_token = torch.rand(n, self.d_vocab, generator=generator).argsort(1)
+        block = every_token[:, : self.n_block]
+        last_start = self.n_block - self.n_excerpt
+        starts = torch.randint(0, last_start + 1, (n, self.n_excerpts), generator=generator)
+        places = (starts[:, :, None] + torch.arange(self.n_excerpt)).flatten(1)
+        tokens = torch.cat([block, block.gather(1, places)], dim=1)
+        position = torch.arange(self.n_tokens)
+        repeated = position >= self.n_block
+        last = (position - self.n_block) % self.n_excerpt == self.n_excerpt - 1
+        return Drawn(tokens, repeated, repeated & ~last)
 
 
 class LoadedTokens:
@@ -98,7 +111,8 @@ class LoadedTokens:
         """Draws sequences with replacement, of those trained on or of the held-out ones."""
         first, last = (self.n_train, len(self.tokens)) if held_out else (0, self.n_train)
         tokens = self.tokens[torch.randint(first, last, (n,), generator=generator)]
-        return Drawn(tokens, torch.full((n,), self.n_tokens))
+        nowhere = torch.zeros(self.n_tokens, dtype=torch.bool)  # as far as is known
+        return Drawn(tokens, nowhere, nowhere)
 
 
 @config_class

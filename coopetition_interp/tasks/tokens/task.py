@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens import HookedTransformer
 
@@ -48,7 +48,7 @@ class TokenTask(Task):
         drawn = self.source.draw(self.config.batch_size, generator)
         batch = _to_predict(self.config, self.source, drawn, generator)
         if self.config.train_on == "repeated":
-            batch = batch._replace(scored=batch.scored & _is_repeated(batch, drawn))
+            batch = batch._replace(scored=batch.scored & _can_be_known(self.config, drawn))
         return batch
 
     def loss(self, run_model: RunModel, batch: TokenSequences) -> Float[Tensor, ""]:
@@ -81,14 +81,14 @@ def draw_evaluation_sequences(
 ) -> dict[str, TokenSequences]:
     """Fixed sequences by evaluator.
 
-    Of repeated tokens: "new" scores predictions of a block's first coming, "repeated" those of the
-    later ones whose token before has come already. Of a file: "train" and "held_out".
+    Of repeated tokens: "repeated" scores the predictions that can be read off what came before,
+    "new" the others. Of a file: "train" and "held_out".
     """
     generator = _generator(config.evaluation_seed, 0)
     if isinstance(source, RepeatedTokens):
         drawn = source.draw(config.n_evaluated, generator)
         every = _to_predict(config, source, drawn, generator)
-        repeated = _is_repeated(every, drawn)
+        repeated = _can_be_known(config, drawn)
         new = every._replace(scored=every.scored & ~repeated)
         return {"new": new, "repeated": every._replace(scored=every.scored & repeated)}
     made = {}
@@ -132,17 +132,12 @@ def _to_predict(
     if config.objective == "next_token":
         return next_tokens(drawn.tokens)
     masked = torch.rand(drawn.tokens.shape, generator=generator) < config.masked_share
-    masked[:, 0] |= ~masked.any(1)  # each sequence asks something
     return masked_tokens(drawn.tokens, masked, mask_token=source.d_vocab)
 
 
-def _is_repeated(batch: TokenSequences, drawn: Drawn) -> Tensor:
-    """Which predictions can be read off what came before: [batch, n_tokens].
-
-    Of next tokens, those whose own token has come before; of masked ones, those of later blocks.
-    """
-    first = drawn.repeats_from[:, None]
-    return torch.arange(batch.tokens.shape[1]) >= first
+def _can_be_known(config: TokenConfig, drawn: Drawn) -> Bool[Tensor, " n_tokens"]:
+    """At which positions the prediction can be read off what came before."""
+    return drawn.is_foretold if config.objective == "next_token" else drawn.is_repeated
 
 
 def _generator(seed: int, step: int) -> torch.Generator:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
+from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
@@ -42,8 +43,10 @@ from coopetition_interp.training import (
 )
 
 SMALL = TokenConfig(
-    tokens=RepeatedTokens(d_vocab=16, n_tokens=16, shortest=4, longest=7),
-    model=TokenModelConfig(d_model=32, d_head=8),
+    tokens=RepeatedTokens(d_vocab=16, n_block=8, n_excerpts=4),
+    # Positions that the residual stream does not carry: else a pointer to the last equal token
+    # takes the place of a previous-token head.
+    model=TokenModelConfig(d_model=32, d_head=8, positions="shortformer"),
     optimizer=OptimizerConfig(learning_rate=3e-3),
     n_sequences=640,
     n_evaluated=200,
@@ -51,20 +54,22 @@ SMALL = TokenConfig(
     evaluate_at=Schedule(every=320),
     checkpoint_at=Schedule(every=320),
 )
-LAYER_0 = [(0, head) for head in range(4)]
 
 
 # Data ---------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**31), st.integers(3, 9), st.integers(0, 5))
-def test_repeated_tokens_repeat_and_only_from_there_on(seed, shortest, more):
-    source = RepeatedTokens(d_vocab=14, n_tokens=30, shortest=shortest, longest=shortest + more)
-    tokens, repeats_from = source.draw(20, torch.Generator().manual_seed(seed))
-    for row, period in zip(tokens.tolist(), repeats_from.tolist(), strict=True):
-        assert shortest <= period <= shortest + more
-        assert len(set(row[:period])) == period
-        assert row[period:] == row[:-period]
+@given(st.integers(0, 2**31), st.integers(2, 6), st.integers(0, 5), st.integers(1, 4))
+def test_excerpts_are_of_the_block(seed, n_excerpt, more, n_excerpts):
+    n_block = n_excerpt + more
+    source = RepeatedTokens(d_vocab=14, n_block=n_block, n_excerpt=n_excerpt, n_excerpts=n_excerpts)
+    for row in source.draw(20, torch.Generator().manual_seed(seed)).tokens.tolist():
+        block, after = row[:n_block], row[n_block:]
+        assert len(set(block)) == n_block
+        assert len(row) == source.n_tokens
+        for start in range(0, len(after), n_excerpt):
+            place = block.index(after[start])
+            assert after[start : start + n_excerpt] == block[place : place + n_excerpt]
 
 
 def test_batches_hang_on_seed_and_step_alone():
@@ -83,8 +88,7 @@ def test_what_is_scored_as_repeated_can_be_read_off_what_came_before():
     assert (new.scored | repeated.scored)[:, :-1].all()
     for tokens, scored in zip(repeated.tokens.tolist(), repeated.scored.tolist(), strict=True):
         for place, counts in enumerate(scored[:-1]):
-            came_before = tokens[place] in tokens[:place]
-            assert counts == came_before
+            assert counts == (place in (8, 10, 12, 14))  # the first of an excerpt of two
             if counts:
                 earlier = tokens.index(tokens[place])
                 assert tokens[place + 1] == tokens[earlier + 1]
@@ -122,8 +126,9 @@ def test_own_tokens_are_trained_on_and_held_out(tmp_path):
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path, tokens, told):
+    write_tensor_file(tmp_path / "own.safetensors", {"tokens": tokens}, {})
     with pytest.raises(ConfigError, match=told):
-        save_tokens(tmp_path / "own.safetensors", tokens)
+        TokenFile(path=str(tmp_path / "own.safetensors")).load()
 
 
 def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
@@ -266,17 +271,24 @@ def test_the_compiled_step_is_the_same_and_repeats_bitwise():
 
 
 def sequences_until_induction(clamps, out) -> float:
-    """Sequences seen when nine in ten repeated tokens are predicted; infinite if they never are."""
-    config = SMALL.replace(n_sequences=16_000, clamps=clamps, checkpoint_at=Schedule(at=(16_000,)))
+    """Sequences seen when nine in ten foretold tokens are predicted; infinite if they are not."""
+    config = SMALL.replace(
+        tokens={"n_excerpts": 8},
+        train_on="repeated",
+        n_sequences=12_800,
+        clamps=clamps,
+        checkpoint_at=Schedule(at=(12_800,)),
+    )
     metrics = train(config, out, progress=False).metrics
     good = metrics[(metrics.evaluator == "repeated") & (metrics.accuracy > 0.9)]
     return good.sequences_seen.min() if len(good) else float("inf")
 
 
-def test_an_induction_head_needs_a_previous_token_head_and_comes_sooner_with_one(tmp_path):
+def test_an_induction_head_comes_sooner_with_a_previous_token_head_and_not_without(tmp_path):
+    """Within this length: without previous-token attention a slower, roundabout way is found."""
     plain = sequences_until_induction((), tmp_path / "plain")
     helped = sequences_until_induction((PreviousTokenHeads([(0, 0)]),), tmp_path / "helped")
-    every_head = [*LAYER_0, *((1, head) for head, _ in enumerate(LAYER_0))]
+    every_head = [(layer, head) for layer in (0, 1) for head in range(4)]
     blocked = sequences_until_induction((BlockPreviousToken(every_head),), tmp_path / "blocked")
     assert helped < plain < float("inf")
     assert blocked == float("inf")
@@ -289,10 +301,12 @@ def test_configs_of_tasks(tmp_path):
     assert TokenConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL
     with pytest.raises(ConfigError, match=r"unknown field objectiv"):
         SMALL.replace(objectiv="masked")
-    with pytest.raises(ConfigError, match=r"shortest <= longest <= d_vocab"):
-        SMALL.replace(tokens={"longest": 17})
+    with pytest.raises(ConfigError, match=r"n_excerpt <= n_block <= d_vocab"):
+        SMALL.replace(tokens={"n_block": 17})
+    own = save_tokens(tmp_path / "t.safetensors", torch.randint(0, 9, (40, 6)))
+    of_a_file = SMALL.replace(tokens=own, train_on="repeated")
     with pytest.raises(ConfigError, match=r"train_on=repeated is for repeated tokens"):
-        source = save_tokens(tmp_path / "t.safetensors", torch.randint(0, 9, (40, 6)))
-        SMALL.replace(tokens=source, train_on="repeated").build()
+        of_a_file.build()
+    missing = SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing")))
     with pytest.raises(FileNotFoundError):
-        SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing"))).build()
+        missing.build()

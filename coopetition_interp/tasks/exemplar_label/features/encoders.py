@@ -8,10 +8,10 @@ import importlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -28,6 +28,21 @@ _IMAGENET_SD = (0.229, 0.224, 0.225)
 
 class EncoderUnavailableError(RuntimeError):
     """An encoder whose weights or package cannot be had; the message says how to get them."""
+
+
+def torchvision() -> Any:
+    """torchvision, which is slow to import and of no use to who has features already.
+
+    Raises:
+        EncoderUnavailableError: It is not installed.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except ImportError as error:
+        raise EncoderUnavailableError(
+            "Omniglot's drawings and encoders are read by torchvision: pip install "
+            "'coopetition-interp[encoders]'"
+        ) from error
 
 
 class FrozenEncoder(nn.Module):
@@ -99,7 +114,7 @@ class FrozenEncoder(nn.Module):
 
 def encoder_names() -> list[str]:
     """Every name that `load_encoder` knows."""
-    return [EFFICIENTNET_LITE0, *torchvision.models.list_models(module=torchvision.models)]
+    return [EFFICIENTNET_LITE0, *torchvision().models.list_models(module=torchvision().models)]
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, pretrained: bool = True) -> FrozenEncoder:
@@ -126,7 +141,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, pretrained: bool = True) -> Frozen
         )
     weights = _torchvision_weights(name) if pretrained else None
     return FrozenEncoder(
-        name, _with_fixed_seed(lambda: torchvision.models.get_model(name, weights=weights))
+        name, _with_fixed_seed(lambda: torchvision().models.get_model(name, weights=weights))
     )
 
 
@@ -136,13 +151,13 @@ def _with_fixed_seed(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def _torchvision_weights(name: str) -> torchvision.models.WeightsEnum:
+def _torchvision_weights(name: str) -> Any:
     """A torchvision model's default ImageNet weights, downloaded and found to be sound.
 
     torchvision's model builders read the downloaded file with the full unpickler; reading it here
     with the restricted one first refuses any file that holds more than tensors.
     """
-    weights = torchvision.models.get_model_weights(name).DEFAULT
+    weights = torchvision().models.get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     if not file.exists() and not downloads_allowed():
         raise EncoderUnavailableError(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+
+from coopetition_interp.tasks.exemplar_label.features.encoders import torchvision
 
 _FOLDER = "omniglot-py"
 _SUBSETS = ("images_background", "images_evaluation")
@@ -49,7 +50,7 @@ def download_omniglot(root: str | Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".omniglot-download-", dir=root) as scratch:
         try:
             for subset in missing:
-                torchvision.datasets.Omniglot(
+                torchvision().datasets.Omniglot(
                     scratch, background=subset == "images_background", download=True
                 )
         except (OSError, RuntimeError) as error:

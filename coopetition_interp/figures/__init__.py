@@ -1,1 +1,0 @@
-"""The figures of the studies, until each is a file in `analyses/`."""

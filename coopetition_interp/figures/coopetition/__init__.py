@@ -1,1 +1,0 @@
-"""Figures of the coopetition paper from a study's runs, a verdict with each."""

@@ -1,0 +1,311 @@
+"""The induction-head house: its plan, its measures on a small study, its figures."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_induction import FEW, FIGURES, LATE, LOG_2, load, packed_small_study, small_study
+
+from analyses.induction_heads import attention_patterns as patterns
+from analyses.induction_heads import heads, runs
+from analyses.induction_heads.curves import curve_shapes, learning_time
+from analyses.induction_heads.main_seed import main_heads, of_main
+from coopetition_interp.analysis.ablation import layer_to_output_ablation
+from coopetition_interp.interventions import AblateHeads, GraftIn
+from coopetition_interp.reporting.figure_file import FigureFile, figure_files
+from coopetition_interp.reporting.pack import pack_study
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.sweeps.sweep import check_plan
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import summarise
+
+COMMITTED = Path(__file__).parents[2] / "checkpoints" / "induction-heads"
+MEASURED_OVER_SEEDS = "figC_6_seeds"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return small_study(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return packed_small_study(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    """A copy of the sweep's directory whose runs may be removed."""
+    path = shutil.copytree(study.path, tmp_path / "sweep", copy_function=os.link)
+    return Study(path, study.plan)
+
+
+# Plan ---------------------------------------------------------------------------------------
+
+
+def test_the_plan_has_84_runs_each_after_those_it_needs_told_apart_by_what_they_are():
+    plan = runs.plan()
+    check_plan(plan)
+    assert len(plan) == 84
+    told = [tuple(sorted(run.about.items())) for run in plan]
+    assert len(set(told)) == 84
+    for run in plan:
+        if not run.needs:
+            assert run.resolve({}).model.init_seed == run.about["init_seed"]
+
+
+def test_figures_are_drawn_from_exactly_the_runs_that_are_planned(study):
+    used = set()
+
+    class Recorded(Study):
+        def require(self, role, **about):
+            found = super().require(role, **about)
+            used.update(run.name for run in found)
+            return found
+
+    for name in FIGURES:
+        load(name).draw(Recorded(study.path, study.plan))
+    assert used == {run.name for run in study.plan}
+
+
+def active_heads(study, name):
+    """Heads of layer 1 that a run did not hold at 0."""
+    clamps = study.config(name).clamps
+    off = {h for clamp in clamps if isinstance(clamp, AblateHeads) for layer, h in clamp.heads}
+    return set(range(runs.N_HEADS)) - off
+
+
+def test_the_clamped_heads_are_those_that_the_figures_rank_first(study):
+    table = main_heads(study)
+    strongest = heads.strongest_heads(table)
+    strengths = heads.induction_strengths(table)
+    assert strongest == sorted(strengths.index, key=lambda head: -strengths[head])
+    assert active_heads(study, "pairs/strongest-and-rank-3") == {strongest[0], strongest[2]}
+    assert active_heads(study, "main") == set(range(runs.N_HEADS))
+    for steps in runs.CLAMPED_STEPS:
+        assert active_heads(study, f"clamps/{steps}") == {strongest[0]}
+    ranked = heads.by_strength(table, 0, "previous_token_strength")
+    chosen = heads.previous_token_heads(table)
+    assert len(chosen) >= 1
+    assert chosen == ranked[: len(chosen)]
+    assert study.config("clamps/step-1").clamps[1].heads == ((0, ranked[0]),)
+    held = study.config("previous-token/weakest-three").clamps[1].heads
+    assert {head for _, head in held} == set(ranked[-3:])
+
+
+def test_grafts_are_of_the_donors_last_checkpoint(study):
+    (clamp,) = study.config("grafts/layer-0-of-seed-6").clamps
+    last = study.load("seeds/seed-6/main").checkpoint_path("last")
+    assert clamp == GraftIn(str(last), layer=0)
+
+
+# Curves -------------------------------------------------------------------------------------
+
+
+def test_learning_time_is_when_the_loss_falls_below_the_mark():
+    def of(losses):
+        seen = [0.0, 100.0, 200.0]
+        return learning_time(pd.DataFrame({"sequences_seen": seen, "loss": losses * LOG_2}))
+
+    losses = np.array([1.0, 0.5, 0.1])
+    # From 0.5 to 0.1 over 100 sequences: at 0.4 a quarter of the way.
+    assert of(losses) == pytest.approx(125.0)
+    assert np.isnan(of(losses * 10))
+    assert of(losses / 10) == 0.0
+
+
+def test_shapes_of_made_up_curves(study):
+    shapes = load("fig4_6b_clamps").module.table(study)["shapes"].set_index("curve")
+    expected = {"match": "exponential", "steps-1-2-and-copy": "exponential"}
+    for steps in runs.CLAMPED_STEPS:
+        assert shapes.loc[steps, "kind"] == expected.get(steps, "phase change"), steps
+    # A logistic fall is at 0.4 where it has gone log(0.6 / 0.4) widths past its middle.
+    middle = 300_000
+    assert shapes.loc["step-1", "learning_time"] == pytest.approx(
+        middle + LATE * np.log(0.6 / 0.4), rel=0.01
+    )
+    assert shapes.loc["step-1", "fall_middle"] == pytest.approx(middle, abs=20_000)
+    assert shapes.loc["steps-1-2", "duration"] < shapes.loc["step-1", "duration"]
+    assert shapes.loc["match", "convexity_gap"] < 0.02
+    # Made-up losses are proportional to the choice, and so is their shape.
+    np.testing.assert_allclose(shapes["loss_gap"], shapes["convexity_gap"], atol=1e-3)
+    assert shapes.loc["match", "last_accuracy"] == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["fig4_6b_clamps", "figC_4_grafts", "figC_5_previous_token_clamps"]
+)
+def test_curves_as_in_the_thesis_meet_every_rule(name, study):
+    module = load(name).module
+    assert all(all(rule.holds.values()) for rule in module.rules(module.table(study)))
+
+
+def test_curves_that_are_as_late_whatever_the_size_are_not_delayed(study):
+    module = load("fig4_9_data_scaling").module
+    held = [rule.holds[runs.MAIN_SEED] for rule in module.rules(module.table(study))]
+    assert held == [panel in module.ALIKE for panel in module.PANELS]
+
+
+def test_the_verdict_follows_the_curves(study):
+    """A phase change in the copy alone is another story than the thesis's."""
+    module = load("fig4_6b_clamps").module
+    curves = module.table(study)[""]
+    late = curves.loc[curves["curve"] == "step-1", ["loss", "p_right_in_context"]].to_numpy()
+    curves.loc[curves["curve"] == "match", ["loss", "p_right_in_context"]] = late
+    rules = module.rules({"": curves, "shapes": curve_shapes(curves)})
+    failing = [rule.statement for rule in rules if not all(rule.holds.values())]
+    assert failing == ["1, 2, 3qk, 4 (match) clamped: exponential"]
+    assert rules[3].verdict(single_run=True) == "disagrees (one run)"
+
+
+# Measures -----------------------------------------------------------------------------------
+
+
+def test_layer_ablations_are_those_of_the_networks_at_their_checkpoints(study):
+    table = load("fig4_4_layer_ablations").module.table(study)
+    main = study.load("main")
+    sequences = heads.training_sequences(main, FEW)
+    for seen in (main.checkpoints[1], main.checkpoints[-1]):
+        for layer in (0, 1):
+            alone = layer_to_output_ablation(main.model(seen), sequences, layer).iloc[0]
+            row = table[(table.sequences_seen == seen) & (table.cut_layer == layer)].iloc[0]
+            for column in ("loss", "accuracy", "loss_change", "accuracy_change"):
+                assert row[column] == pytest.approx(alone[column], rel=1e-3, abs=1e-5)
+
+
+def test_progress_measures_hold_the_clamps_of_the_clamped_runs(study):
+    table = load("fig4_8_progress_measures").module.table(study)[""]
+    strongest = heads.strongest_heads(main_heads(study))[0]
+    run = study.load(f"single-head/head-{strongest}")
+    seen = run.checkpoints[-1]
+    for steps in ("step-1", "match"):
+        clamps = study.config(f"clamps/{steps}").clamps
+        sequences = heads.training_sequences(run, FEW)
+        scores = summarise(score_model(run.model(seen), sequences, clamps))
+        measured = table[table["curve"] == f"progress measure: {steps}"]
+        row = measured[measured["sequences_seen"] == seen].iloc[0]
+        assert row["loss"] == pytest.approx(scores["loss"], rel=1e-4)
+
+
+def test_attention_patterns_are_causal_rows_that_sum_to_one_over_named_tokens(study):
+    table = of_main(study, patterns.attention_patterns)
+    sums = table.groupby(["sequence", "layer", "head", "row"])["attention"].sum()
+    np.testing.assert_allclose(sums, 1.0, atol=1e-4)
+    assert (table["column"] <= table["row"]).all()
+    sequences = heads.training_sequences(study.load("main"), 6)
+    for place in range(6):
+        texts = patterns.token_texts(sequences, place)
+        kept = table[(table["sequence"] == place)].drop_duplicates("column")
+        assert kept.sort_values("column")["token"].astype(str).tolist() == texts
+        # The label that follows the query's letter is the right one.
+        follows = texts[texts.index(texts[-1].rstrip("?")) + 1]
+        assert follows == str(int(sequences.right_labels[place]))
+
+
+def test_seeds_are_those_of_which_every_run_is_finished(study, copy):
+    (copy.path / "seeds" / "seed-7" / "single-head" / "head-2" / "status.json").unlink()
+    for of_study, expected in ((study, [5, 6, 7, 8, 9]), (copy, [5, 6, 8, 9])):
+        table = load(MEASURED_OVER_SEEDS).module.table(of_study)
+        assert table["init_seed"].unique().tolist() == expected
+        assert len(table) == runs.N_HEADS * len(expected)
+
+
+# Figures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_with_its_numbers_and_the_same_from_the_packed_copy(
+    name, study, packed, tmp_path
+):
+    drawn = load(name).draw(study)
+    assert len(drawn.figure.data) > 0
+    assert drawn.title
+    assert drawn.claim
+    assert set(drawn.published.values()) <= set(drawn.numbers["published"])
+    written = drawn.write(tmp_path, images=False)
+    assert all(len(pd.read_csv(file)) > 0 for file in written)
+    again = load(name).draw(packed)
+    assert again.numbers.equals(drawn.numbers)
+
+
+def test_one_run_is_never_called_reproduced_and_decides_at_the_published_scale_alone(study):
+    figure = load("figC_4_grafts")
+    assert figure.draw(study).verdict == "undecided"
+    at_scale = Study(study.path, study.plan, at_published_scale=True)
+    assert figure.draw(at_scale).verdict == "agrees (one run)"
+
+
+def test_a_missing_run_is_told_and_the_other_figures_are_drawn(copy):
+    shutil.rmtree(copy.path / "pairs")
+    with pytest.raises(StudyError, match=r"no finished run .* is pair: make it by"):
+        load("figC_2_pairs").draw(copy)
+    assert load("figC_4_grafts").draw(copy).numbers["ours"].str.len().min() > 0
+
+
+def test_a_script_writes_its_figure_and_numbers_beside_the_thesis(
+    run_script, packed, tmp_path, capsys
+):
+    name = "figC_5_previous_token_clamps"
+    run_script(f"induction_heads/{name}", "--run", packed.path, "--out", tmp_path)
+    printed = capsys.readouterr().out
+    assert (tmp_path / f"{name}.html").is_file()
+    numbers = pd.read_csv(tmp_path / f"{name}_numbers.csv")
+    assert all(ours in printed for ours in numbers["ours"])
+    assert "\nundecided\n" in printed
+
+
+def test_a_script_says_what_is_missing(run_script, tmp_path, capsys):
+    for name in ("fig4_3_emergence", "attention_patterns"):
+        with pytest.raises(SystemExit) as exit_:
+            run_script(f"induction_heads/{name}", "--run", tmp_path)
+        assert exit_.value.code == 2
+        assert "no finished run" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            run_script(f"induction_heads/{name}", "--run", tmp_path / "none")
+        assert "is not there" in capsys.readouterr().err
+        assert not (tmp_path / "none").exists()
+
+
+# The committed study ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_regenerates_from_the_committed_study(name):
+    study = Study(COMMITTED)
+    drawn = FigureFile.load(figure_files(load(name).path.parent)[FIGURES.index(name)]).draw(study)
+    assert drawn.name == name
+    one_run = {"agrees (one run)", "disagrees (one run)"}
+    assert drawn.verdict in one_run or name == MEASURED_OVER_SEEDS
+    assert drawn.numbers["ours"].str.len().min() > 0
+
+
+def test_the_committed_study_has_every_planned_run_as_planned():
+    study = Study(COMMITTED)
+    for run in runs.plan(study.config("main").features):
+        entry = study.index.runs[run.name]
+        assert entry.about == run.about
+        if not run.needs:
+            assert study.config(run.name) == run.resolve({})
+
+
+def test_the_page_of_attention_patterns_holds_the_library_once(run_script, tmp_path):
+    run_script("induction_heads/attention_patterns", "--run", COMMITTED, "--out", tmp_path)
+    text = (tmp_path / "attention_patterns.html").read_text(encoding="utf-8")
+    assert text.count("var CircuitsVis") == 1
+    assert text.count("CircuitsVis.AttentionHeads") == 6
+    assert "unpkg.com/circuitsvis" not in text
+
+
+def test_a_packed_study_holds_no_path_of_the_machine_and_no_weights(study, packed):
+    files = [file for file in packed.path.rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} == {".json", ".csv"}
+    for name in ("main", "clamps/match"):
+        ours, theirs = packed.metrics(name), study.metrics(name)
+        pd.testing.assert_frame_equal(ours, theirs[list(ours.columns)], rtol=1e-5)
+    assert packed.config("clamps/match") == study.config("clamps/match")
+    with pytest.raises(StudyError, match="not empty"):
+        pack_study(study, packed.path, ["loss"])
