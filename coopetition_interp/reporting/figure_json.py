@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import plotly.graph_objects as go
 from coopetition_interp.reporting.style import TEMPLATE
 
 MOST_POINTS = 400
-"""Points of a line of which no more than so many, evenly spread, are kept."""
+"""Points of a line: of a longer one every second, third... is kept."""
 
 DEFAULT_HEIGHT = 460
 _ABOVE_BELOW = 124  # pixels of margins
@@ -50,29 +52,44 @@ def least_width(figure: go.Figure) -> int:
 
 
 def figure_json(figure: go.Figure) -> str:
-    """JSON that cannot end the script element it stands in; numbers in single precision."""
-    small = go.Figure(figure)
+    """JSON that cannot end the script element it stands in; numbers in single precision.
+
+    Without the template, which the page holds once.
+    """
+    small = go.Figure(figure).update_layout(template=None)
     for trace in small.data:
         if trace.type == "scatter" and "lines" in (trace.mode or "lines"):
-            _thin(trace)
+            _shorten(trace)
     content = _in_single_precision(small.to_plotly_json())
-    told = go.Figure(content, skip_invalid=False).to_json() or ""
+    return _safe(go.Figure(content, skip_invalid=False).to_json() or "")
+
+
+def template_json() -> str:
+    """The template of every figure, as such JSON."""
+    return _safe(json.dumps(TEMPLATE.to_plotly_json()))
+
+
+def _safe(told: str) -> str:
     return told.replace("<", "\\u003c")
 
 
-def _thin(trace: go.Scatter) -> None:
-    """Keeps `MOST_POINTS` of a line's points, evenly spread, the last among them."""
+def _shorten(line: go.Scatter) -> None:
+    """Keeps every so many of a line's points, the last among them; even steps become a number."""
     listed = {
-        name: trace[name]
+        name: np.asarray(line[name])
         for name in ("x", "y", "text", "customdata")
-        if isinstance(trace[name], tuple | list | np.ndarray)
+        if isinstance(line[name], tuple | list | np.ndarray)
     }
-    lengths = {len(values) for values in listed.values()}
-    if len(lengths) != 1 or max(lengths) <= MOST_POINTS:
+    if len({len(values) for values in listed.values()}) != 1:
         return
-    kept = np.linspace(0, max(lengths) - 1, MOST_POINTS).round().astype(int)
-    for name, values in listed.items():
-        trace[name] = np.asarray(values)[kept]
+    every = math.ceil(len(line.y) / MOST_POINTS) if "y" in listed else 1
+    listed = {name: values[::-1][::every][::-1] for name, values in listed.items()}
+    line.update(listed)
+    x = listed.get("x", np.array([]))
+    if len(x) > 2 and np.issubdtype(x.dtype, np.number):
+        steps = np.diff(x)
+        if steps[0] and np.allclose(steps, steps[0], rtol=1e-6, atol=0):
+            line.update(x=None, x0=float(x[0]), dx=float(steps[0]))
 
 
 def _in_single_precision(value: Any) -> Any:

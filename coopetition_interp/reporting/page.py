@@ -24,6 +24,7 @@ from coopetition_interp.reporting.figure_json import (
     figure_json,
     least_width,
     page_figure,
+    template_json,
 )
 from coopetition_interp.reporting.verdicts import Verdict
 
@@ -75,6 +76,7 @@ def write_page(
         headline=_headline(chapters),
         picture=picture,
         plotlyjs=Markup(get_plotlyjs()),
+        template=Markup(template_json()),
         most_points=MOST_POINTS,
     )
     path = Path(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from coopetition_interp.config_class import ConfigError, shortened
 from coopetition_interp.sweeps.sweep import PlannedRun
-from coopetition_interp.training import ConfigError
 
 
 def load_module(path: Path) -> ModuleType:
@@ -40,13 +40,14 @@ def read_plan(path: str | Path, **options: Any) -> list[PlannedRun]:
         **options: Handed to its `plan`, such as `preset_name` and `features`; None is left out.
 
     Raises:
-        ConfigError: There is no such file, or it has no such function, or that does not take an
-            option, or gives no runs.
+        ConfigError: There is no such Python file, it has no such function, or that does not take
+            an option or gives no runs.
     """
     path = Path(path)
-    if not path.is_file():
+    if path.suffix != ".py" or not path.is_file():
+        what = "is no Python file" if path.exists() else "is not there"
         raise ConfigError(
-            f"there is no file {str(path)[:80]!r}: give the file of a plan, such as the runs.py of "
+            f"{shortened(str(path))} {what}: give the file of a plan, such as the runs.py of "
             "a folder of analyses/"
         )
     make = getattr(load_module(path), "plan", None)

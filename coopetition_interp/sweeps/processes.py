@@ -39,7 +39,7 @@ class ProcessJob:
         try:
             self.process.start()
         except RuntimeError:
-            if multiprocessing.parent_process() is None:
+            if "__mp_main__" not in sys.modules:
                 raise
             sys.exit(_UNGUARDED)  # this process is itself still importing the main script
         writer.close()  # so that the reader sees the end when the process ends

@@ -72,7 +72,7 @@ def test_a_length_that_cannot_be_is_one_line_and_changes_nothing(until, tmp_path
         (["train", "tiny", "--out", "x", "--features", "none.h5"], "none.h5"),
         (["evaluate", "no-such-run"], "holds no run"),
         (["presets", "huge"], "unknown preset"),
-        (["sweep", "transience", "--out", "x"], "no file 'transience': give the file of a plan"),
+        (["sweep", "transience", "--out", "x"], "'transience' is not there: give the file"),
         ([*SWEEP, "--only", "zzz"], "no run's name begins"),
         ([*SWEEP, "--preset", "huge"], "no scale 'huge'"),
         ([*SWEEP, "--workers", "0"], "from 1 to 1,000; got '0'"),
@@ -100,8 +100,8 @@ def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[:2] for row in rows[1:]] == [
         ["init-5/ciwl-only", "missing"],
-        ["init-5/icl-only", "missing"],
         ["init-5/resumed/moment-1600", "missing"],
+        ["init-5/icl-only", "missing"],
     ]
     assert not out.exists()
 
@@ -115,8 +115,8 @@ def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[1:3] for row in rows[1:]] == [
         ["missing", "0"],
-        ["finished", "6400"],
         ["missing", "0"],
+        ["finished", "6400"],
     ]
 
 

@@ -45,8 +45,8 @@ def test_the_coopetition_studys_plan_is_such_a_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing.py"], "there is no file"),
-        (["transience"], "there is no file 'transience': give the file of a plan"),
+        (["nothing.py"], "'nothing.py' is not there: give the file of a plan"),
+        (["transience"], "'transience' is not there: give the file of a plan"),
     ],
 )
 def test_what_is_no_plan_is_refused(words, message, tmp_path, capsys):

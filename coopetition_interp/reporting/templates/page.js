@@ -1,12 +1,17 @@
 const CONFIG = {responsive: true, displaylogo: false, showSendToCloud: false};
 
+function parsed(id) {
+  return JSON.parse(document.getElementById(id).textContent);
+}
+
+const TEMPLATE = parsed("template");
+
 // A figure that fails says so in its place and does not keep the others from being drawn.
 function draw(place) {
-  const text = document.getElementById(place.id.replace("figure", "data")).textContent;
   Promise.resolve()
-    .then(() => JSON.parse(text))
+    .then(() => parsed(place.dataset.json))
     .then(({data, layout, frames}) =>
-      Plotly.newPlot(place, {data, layout, frames, config: CONFIG}))
+      Plotly.newPlot(place, {data, layout: {template: TEMPLATE, ...layout}, frames, config: CONFIG}))
     .catch((error) => {
       place.classList.add("failed");
       place.textContent = `This figure could not be drawn: ${error}`;
