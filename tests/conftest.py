@@ -17,10 +17,10 @@ from coopetition_interp.training.run_config import RunConfig
 
 torch.set_num_threads(1)
 
-# A shell without job control starts what is in the background with SIGINT ignored, which would be
+# Shells start what is in the background with SIGINT ignored, nohup with SIGHUP, which would be
 # inherited by all that tests interrupt.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples every time, however slow the machine: a failure is the code's, not chance's.
 hypothesis.settings.register_profile(

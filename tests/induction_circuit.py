@@ -12,9 +12,9 @@ from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.tasks.exemplar_label.features import OneHotFeatures
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
+from coopetition_interp.tasks.exemplar_label.task import build_task
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_directory import RunDirectory
-from coopetition_interp.training.task import build_task
 
 N_CLASSES = 8
 D_HEAD = 8
@@ -79,7 +79,7 @@ def induction_config(n_layers: int = 2) -> RunConfig:
 def induction_run(path: Path) -> Run:
     """A run at whose end the model is the hand-built one, and was untrained before."""
     config = induction_config()
-    task = build_task(config, torch.device("cpu"))
+    task = build_task(config)
     models = {0: task.model, 1_600: task.model, 3_200: induction_circuit()}
     with RunDirectory(path) as directory:
         directory.write_config(config, {"d_feature": N_CLASSES, "n_labels": N_CLASSES})

@@ -52,17 +52,20 @@ def first_crossing(
 
 
 def smooth(
-    values: Float64[np.ndarray, " points"], window: int, by: Literal["median", "mean"] = "median"
+    values: Float64[np.ndarray, " points"],
+    window: int,
+    by: Literal["median", "mean"] = "median",
+    ends: Literal["even", "cut"] = "even",
 ) -> Float64[np.ndarray, " points"]:
     """Running median or mean of an odd number of points about each, fewer towards both ends.
-
-    The window shrinks evenly on both sides, so the first and the last point stay as they are, and a
-    running median keeps every monotone curve unchanged.
 
     Args:
         values: The curve.
         window: Points; 1 for none.
         by: What is taken of them.
+        ends: At both ends the window shrinks evenly on both sides ("even": the first and the last
+            point stay, and a running median keeps every monotone curve unchanged), or is cut off
+            ("cut": noise at the ends is smoothed too, and a monotone curve stays monotone).
 
     Raises:
         ValueError: The window is even or not positive.
@@ -71,8 +74,10 @@ def smooth(
         raise ValueError(f"window must be odd and positive, got {window}")
     middle = np.median if by == "median" else np.mean
     last = len(values) - 1
-    reach = [min(place, last - place, window // 2) for place in range(len(values))]
-    return np.array(
-        [middle(values[place - half : place + half + 1]) for place, half in enumerate(reach)],
-        dtype=np.float64,
-    )
+    smoothed = np.empty(len(values))
+    for place in range(len(values)):
+        before = after = window // 2
+        if ends == "even":
+            before = after = min(place, last - place, window // 2)
+        smoothed[place] = middle(values[max(0, place - before) : place + after + 1])
+    return smoothed

@@ -10,7 +10,7 @@ Coopetition paper, Section 6 and Figure 5: while mechanism 1 (ICL) forms, the lo
 3. The deepest transient excursion is the divot if it stands clear of the noise.
 
 Smoothing is a running median over ``window`` points (see `curves.smooth`). It ignores single
-outliers and leaves every monotone curve as it is, so smoothing can never make a divot, though it
+outliers and leaves every monotone curve monotone, so smoothing can never make a divot, though it
 flattens one that lasts less than half a window.
 
 The noise of a point is how far it lies from the line through its two neighbours: 1.4826 times the
@@ -86,7 +86,7 @@ def find_divot(
     x, loss = _checked_curve(x, loss)
     if window is None:
         window = max(5, 2 * (len(x) // 100) + 1)
-    curve = smooth(loss, window)
+    curve = smooth(loss, window, ends="cut")
     distances = _distances_from_neighbours(x, loss)
     median_error = math.sqrt(math.pi / (2 * window))
     least = max(min_depth, min_relative_depth * float(np.ptp(curve)))

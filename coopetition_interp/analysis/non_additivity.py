@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Float64
+from scipy.stats import bootstrap
 from torch import Tensor
 
 from coopetition_interp.interventions import AblateHeads, Clamp, run_clamped
@@ -255,22 +256,27 @@ def bootstrap_interval(
         Low and high end of each row's interval.
 
     Raises:
-        ValueError: If there are no draws, a value is not finite, or an argument is out of range.
+        ValueError: If there are fewer than two draws, a value is not finite, or an argument is
+            out of range.
     """
-    n_rows, n_draws = values.shape
-    if n_draws == 0 or not np.isfinite(values).all():
-        raise ValueError("a bootstrap needs draws, all of them finite numbers")
+    if values.shape[1] < 2 or not np.isfinite(values).all():
+        raise ValueError("a bootstrap needs two draws at least, all of them finite numbers")
     if not 0 < level < 1 or n_resamples < 1:
         raise ValueError(
             "level must be between 0 and 1 and n_resamples at least 1; got "
             f"level={level!r}, n_resamples={n_resamples!r}"
         )
-    means = np.empty((n_resamples, n_rows))
-    for resample in range(n_resamples):
-        times_drawn = np.bincount(generator.integers(n_draws, size=n_draws), minlength=n_draws)
-        means[resample] = values @ (times_drawn / n_draws)
-    tail = (1 - level) / 2
-    return np.quantile(means, [tail, 1 - tail], axis=0).T
+    found = bootstrap(
+        (values,),
+        np.mean,
+        axis=-1,
+        n_resamples=n_resamples,
+        batch=100,
+        confidence_level=level,
+        method="percentile",
+        random_state=generator,
+    ).confidence_interval
+    return np.stack([found.low, found.high], axis=-1)
 
 
 def _measured(

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
+from scipy.stats import spearmanr
 
 from coopetition_interp.interventions import (
     AblateEmbedding,
@@ -145,13 +146,12 @@ def copying_summary(
                 f"{values.index.tolist()}"
             )
         largest_drop = max(0.0, float(-values.diff().min()))
-        ranks = values.rank()
         rows.append(
             {
                 **dict(zip(by, names, strict=True)),
                 "at_minus_1": values.loc[-1],
                 "at_plus_1": values.loc[1],
-                "spearman": ranks.corr(pd.Series(values.index, values.index).rank()),
+                "spearman": float(spearmanr(values.index, values).statistic),
                 "largest_drop": largest_drop,
                 "monotone": largest_drop == 0,
             }

@@ -189,11 +189,11 @@ def _figures(options: argparse.Namespace) -> None:
     print(f"wrote {page}")
     missing = [(names, why) for each in chapters for why, names in each.reasons.items()]
     if missing:
-        told = f"{sum(len(names) for names, _ in missing)} figures were not drawn"
-        print(told)
+        every = [name for names, _ in missing for name in names]
+        print(f"{len(every)} figures were not drawn")
         print("\n".join(f"{', '.join(names)}: {why}" for names, why in missing))
         if options.runs:  # else what is packed is all there is to draw
-            raise RuntimeError(f"{told}: {', '.join(sum((names for names, _ in missing), []))}")
+            raise RuntimeError(f"{len(every)} figures were not drawn: {', '.join(every)}")
 
 
 # pack ---------------------------------------------------------------------------------------

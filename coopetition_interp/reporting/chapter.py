@@ -74,8 +74,8 @@ class Chapter:
         )
         unknown = {chapter.headline_figure, *chapter.key_figures} - {"", *names}
         if unknown:
-            names = ", ".join(sorted(unknown))
-            raise FigureFileError(f"{folder / 'chapter.py'} names {names}: no such figure is there")
+            told = ", ".join(sorted(unknown))
+            raise FigureFileError(f"{folder / 'chapter.py'} names {told}: no such figure is there")
         return chapter
 
     @property

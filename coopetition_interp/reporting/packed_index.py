@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import pydantic
 
-from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
+from coopetition_interp.files.regular_file import (
+    UnreadableFileError,
+    read_csv_table,
+    read_json_object,
+)
+from coopetition_interp.training import RunConfig
 from coopetition_interp.training.run_records import first_problem
 
 INDEX = "study.json"
@@ -59,6 +66,48 @@ class Index(pydantic.BaseModel):
 
     at_published_scale: pydantic.StrictBool
     runs: dict[Annotated[str, pydantic.AfterValidator(_inside)], PackedRun]
+
+    def config_of(self, name: str, folder: Path) -> RunConfig:
+        """A run's config.
+
+        Args:
+            name: The run's.
+            folder: The packed copy's, for messages.
+
+        Raises:
+            StudyError: It is none.
+        """
+        try:
+            return RunConfig.from_dict(self.runs[name].config)
+        except ValueError as error:
+            where = f"{folder / INDEX} is damaged (runs.{name}.config: {error})"
+            raise StudyError(f"{where}: {MEND}") from error
+
+
+def weights_of(folder: Path, name: str) -> Path:
+    """Directory of a run of a packed copy, with its weights.
+
+    Raises:
+        StudyError: The copy lacks it, or has a link to another place instead.
+    """
+    path = folder / name
+    if not (path / "config.json").is_file():
+        raise StudyError(f"{folder} was packed without the weights of {name}")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StudyError(f"{path} leads out of the study: a packed copy holds its own runs")
+    return path
+
+
+def read_table(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A kept table with these columns at least.
+
+    Raises:
+        StudyError: It is missing or damaged.
+    """
+    try:
+        return read_csv_table(file, columns)
+    except (FileNotFoundError, UnreadableFileError) as error:
+        raise StudyError(f"{error}: {MEND}, or, in a sweep's directory, remove it") from error
 
 
 def read_index(folder: Path) -> Index:

@@ -11,9 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from coopetition_interp.analysis.moments import Moments, moments_of
 from coopetition_interp.files.atomic_file import atomic_file
-from coopetition_interp.files.regular_file import UnreadableFileError, read_csv_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.reporting.packed_index import (
     INDEX,
@@ -22,6 +20,8 @@ from coopetition_interp.reporting.packed_index import (
     Index,
     StudyError,
     read_index,
+    read_table,
+    weights_of,
 )
 from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run
@@ -69,11 +69,6 @@ class StudyRun:
         """A row per moment and evaluator."""
         return self.study.metrics(self.name)
 
-    @property
-    def moments(self) -> Moments:
-        """Rise, peak, crossing and end."""
-        return moments_of(self.metrics)
-
 
 class Study:
     """Finished runs of a plan, or a packed copy of them. Reads only, but for `tables/`.
@@ -94,6 +89,7 @@ class Study:
         self.path = Path(path)
         self.plan = list(plan)
         self.tables_used: set[Path] = set()
+        self._digests: dict[str, str] = {}
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
         self.at_published_scale = at_published_scale
@@ -197,12 +193,7 @@ class Study:
         Raises:
             StudyError: A packed copy lacks them, or has a link to another place instead.
         """
-        path = self.path / name
-        if self.packed and not (path / "config.json").is_file():
-            raise StudyError(f"{self.path} was packed without the weights of {name}")
-        if self.packed and not path.resolve().is_relative_to(self.path.resolve()):
-            raise StudyError(f"{path} leads out of the study: a packed copy holds its own runs")
-        return load_run(path)
+        return load_run(weights_of(self.path, name) if self.packed else self.path / name)
 
     def config(self, name: str) -> RunConfig:
         """A run's config.
@@ -210,13 +201,7 @@ class Study:
         Raises:
             StudyError: That in a packed copy's index is none.
         """
-        if not self.packed:
-            return self.load(name).config
-        try:
-            return RunConfig.from_dict(self.index.runs[name].config)
-        except ValueError as error:
-            where = f"{self.path / INDEX} is damaged (runs.{name}.config: {error})"
-            raise StudyError(f"{where}: {MEND}") from error
+        return self.index.config_of(name, self.path) if self.packed else self.load(name).config
 
     def metrics(self, name: str) -> pd.DataFrame:
         """A run's metrics.
@@ -260,12 +245,8 @@ class Study:
         return read_index(self.path)
 
     @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {}
-
-    @cached_property
     def _all_metrics(self) -> pd.DataFrame:
-        return self._read(self.path / METRICS, ("run", "sequences_seen", "evaluator"))
+        return read_table(self.path / METRICS, ("run", "sequences_seen", "evaluator"))
 
     def planned(self) -> Iterator[StudyRun]:
         """Every run of the plan, finished or not."""
@@ -293,13 +274,7 @@ class Study:
                 )
             write_table(measure(*(run.run for run in runs)), file)
         self.tables_used.add(file.relative_to(self.path))
-        return self._read(file)
-
-    def _read(self, file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-        try:
-            return read_csv_table(file, columns)
-        except (FileNotFoundError, UnreadableFileError) as error:
-            raise StudyError(f"{error}: {MEND if self.packed else 'remove it'}") from error
+        return read_table(file)
 
 
 def write_table(table: pd.DataFrame, file: Path) -> None:

@@ -99,7 +99,7 @@ class _SubmititJobs:
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Job:
         config = arguments[0]
         if self._name_jobs:
-            self._executor.update_parameters(name=config["name"].replace("/", "."))
+            self._executor.update_parameters(name=config.name.replace("/", "."))
         job = self._executor.submit(ResumableCall(), function, *arguments)
         self._job_ids.append(job.job_id)
         return _SubmititJob(job)

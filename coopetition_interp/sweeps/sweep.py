@@ -203,7 +203,8 @@ class _Sweep:
             self._finish(planned.name)
             return
         needed = {name: load_run(self.out / name) for name in planned.needs}
-        config = planned.resolve(needed).to_dict()
+        config = planned.resolve(needed)
+        config.to_dict()  # one that cannot be saved is told here
         self.jobs[planned.name] = executor.submit(_do_run, config, str(path))
         self.waiting.remove(planned)
 
@@ -248,15 +249,15 @@ def run_sweep_locally(
         return run_sweep(plan, out, processes, workers, progress)
 
 
-def _do_run(config: dict[str, Any], out: str) -> str:
+def _do_run(config: RunConfig, out: str) -> str:
     """One run, in whatever process it is sent to; returns what went wrong, or nothing."""
     try:
         if RunDirectory(out).config_path.exists():
-            if other := _difference(RunDirectory(out).read_config(), RunConfig.from_dict(config)):
+            if other := _difference(RunDirectory(out).read_config(), config):
                 return f"{out} {other}"
             resume(out, progress=False)
         else:
-            train(RunConfig.from_dict(config), out, progress=False)
+            train(config, out, progress=False)
     except (ValueError, RuntimeError, OSError) as error:
         return str(error) or traceback.format_exc()
     except Exception:  # whatever it is, the other runs go on

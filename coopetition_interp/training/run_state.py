@@ -29,10 +29,13 @@ def is_finished(directory: RunDirectory, config: RunConfig) -> bool:
     """Whether a run says that it is finished, and has seen all that its config asks for.
 
     A run that was being made longer when it was killed may say so with too few.
+
+    Raises:
+        RunError: What it says of itself is damaged.
     """
     try:
         status = directory.read_status()
-    except RunError:
+    except MissingFileError:
         return False
     return status["state"] == "finished" and status["sequences_seen"] >= sequences_asked(config)
 

@@ -8,12 +8,12 @@ from induction_circuit import induction_circuit, induction_config
 
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
-from coopetition_interp.training.task import build_task
+from coopetition_interp.tasks.exemplar_label.task import build_task
 
 
 @pytest.fixture(scope="module")
 def sequences():
-    task = build_task(induction_config(), torch.device("cpu"))
+    task = build_task(induction_config())
     return task.evaluation_sequences["icl"]
 
 
@@ -43,7 +43,7 @@ def test_one_head_is_enough_where_one_carries_it_all(sequences):
 
 
 def test_a_model_that_does_not_learn_in_context_is_refused(sequences):
-    model = build_task(induction_config(), torch.device("cpu")).model
+    model = build_task(induction_config()).model
     with pytest.raises(ValueError, match="does not learn in context"):
         icl_heads(model, sequences)
 

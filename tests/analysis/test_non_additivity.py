@@ -190,7 +190,7 @@ def test_bootstrap_refuses_what_it_cannot_resample():
     generator = np.random.default_rng(0)
     with pytest.raises(ValueError, match="finite"):
         bootstrap_interval(np.array([[1.0, np.nan]]), generator)
-    with pytest.raises(ValueError, match="needs draws"):
+    with pytest.raises(ValueError, match="needs two draws"):
         bootstrap_interval(np.zeros((2, 0)), generator)
     with pytest.raises(ValueError, match=r"level=1\.0"):
         bootstrap_interval(np.ones((1, 3)), generator, level=1.0)

@@ -24,6 +24,7 @@ from coopetition_interp.interventions import (
     PreviousTokenHeads,
     SelfAttentionHeads,
     SilenceExemplarAttention,
+    TokenInductionHeads,
     known_clamps,
     run_clamped,
 )
@@ -33,10 +34,9 @@ from . import definitions as d
 
 LABEL_ROWS = (1, 3, 5)
 CLAMPS_OF_A_MOMENT = {
-    kind
-    for kind in known_clamps().values()
-    if kind is not During and kind.__module__.startswith("coopetition_interp.")
-}
+    kind for kind in known_clamps().values() if kind.__module__.startswith("coopetition_interp.")
+} - {During, TokenInductionHeads}
+"""Those on exemplar-label sequences; for the others see test_during and tests/tasks/tokens."""
 ALL_PATTERNS = d.preserve("pattern.0", "pattern.1")
 
 

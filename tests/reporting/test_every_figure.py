@@ -117,7 +117,7 @@ def test_every_packed_study_is_found_and_old_ones_are_told(workplace, study):
     assert len(chapter.figures["fig01b_transience"]) == 2
     assert len(told) == 1
     assert "old/study.json is damaged, or of an older version" in told[0]
-    assert list(chapter.reasons.values())[0][0].startswith("fig11_long_run")
+    assert next(iter(chapter.reasons.values()))[0].startswith("fig11_long_run")
     text = text_of(page)
     assert "2 not drawn" in text
     assert "fig11_long_run (small)" in text
@@ -128,7 +128,7 @@ def test_where_no_study_is_packed_every_figure_is_listed_with_the_reason(workpla
     page, _, _ = draw()
     assert "<b>fig01b_transience, fig11_long_run</b>: no study to draw from" in text_of(page)
     shutil.rmtree(workplace / "analyses" / "halves")
-    with pytest.raises(ConfigError, match="no figure could be drawn. waves: no study"):
+    with pytest.raises(ConfigError, match=r"no figure could be drawn\. waves: no study"):
         draw()
 
 

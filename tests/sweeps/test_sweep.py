@@ -34,7 +34,7 @@ class InThisProcess:
         self.submitted: list[str] = []
 
     def submit(self, function, *arguments):
-        self.submitted.append(arguments[0]["name"])
+        self.submitted.append(arguments[0].name)
         return Done(function(*arguments))
 
 

@@ -48,7 +48,7 @@ def test_overrides_reach_nested_fields():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("n_seqs=5", "unknown field n_seqs: choose from name, features"),
+        ("n_seqs=5", "unknown field n_seqs: choose from name, optimizer"),
         ("optimizer.lr=1", "unknown field optimizer.lr: choose from learning_rate"),
         ("model.n_layers=two", "model.n_layers must be an integer from 1 to 100; got 'two'"),
         ("model.positions=alibi", "model.positions must be 'learned' or"),

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import (
     EmbeddedOmniglot,
     FeatureFile,

@@ -16,7 +16,7 @@ from coopetition_interp.tasks.exemplar_label.model.initialisation import initial
 from coopetition_interp.tasks.exemplar_label.model.sequence_hooked_transformer import INSTEAD
 from coopetition_interp.training import load_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SHAPES = [
     {},
     {"mlps": True},
