@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
 
 from coopetition_interp.reporting.style import TEMPLATE
 
@@ -16,7 +16,9 @@ MOST_POINTS = 400
 
 DEFAULT_HEIGHT = 460
 _ABOVE_BELOW = 124  # pixels of margins
-_LEAST, _PER_COLUMN, _BESIDE, _PER_LETTER = 300, 250, 90, 7
+_LEAST, _PER_COLUMN, _BESIDE = 300, 250, 80
+_LETTER = 0.52  # width of a letter, of the size of the font
+_LONG = 40
 
 
 def page_figure(figure: go.Figure) -> go.Figure:
@@ -34,10 +36,14 @@ def page_figure(figure: go.Figure) -> go.Figure:
         fluid.update_layout(legend={"orientation": "h", "x": 0, "y": below, "yanchor": "top"})
     fluid.update_xaxes(title_font_size=13)
     fluid.update_yaxes(title_font_size=13)
+    size = 11 if _longest_note(fluid) > _LONG else 13
     for note in fluid.layout.annotations:
-        if note.font.size is None or note.font.size > 13:
-            note.font.size = 13
+        note.font.size = min(note.font.size or size, size)
     return fluid
+
+
+def _longest_note(figure: go.Figure) -> int:
+    return max((len(note.text or "") for note in figure.layout.annotations), default=0)
 
 
 def least_width(figure: go.Figure) -> int:
@@ -46,9 +52,10 @@ def least_width(figure: go.Figure) -> int:
     n_columns = len({tuple(axis.domain or (0, 1)) for axis in axes}) or 1
     if n_columns == 1:
         longest = max((len(axis.title.text or "") for axis in axes), default=0)
-        return max(_LEAST, _BESIDE + _PER_LETTER * longest)
-    longest = max((len(note.text or "") for note in figure.layout.annotations), default=0)
-    return _BESIDE + n_columns * max(_PER_COLUMN, _PER_LETTER * min(longest, 50))
+        return max(_LEAST, _BESIDE + round(_LETTER * 13 * longest))
+    longest = _longest_note(figure)
+    per_title = round(_LETTER * (11 if longest > _LONG else 13) * min(longest, 60))
+    return _BESIDE + n_columns * max(_PER_COLUMN, per_title)
 
 
 def figure_json(figure: go.Figure) -> str:
@@ -56,17 +63,18 @@ def figure_json(figure: go.Figure) -> str:
 
     Without the template, which the page holds once.
     """
-    small = go.Figure(figure).update_layout(template=None)
+    small = go.Figure(figure)
     for trace in small.data:
         if trace.type == "scatter" and "lines" in (trace.mode or "lines"):
             _shorten(trace)
-    content = _in_single_precision(small.to_plotly_json())
-    return _safe(go.Figure(content, skip_invalid=False).to_json() or "")
+    content = go.Figure(_in_single_precision(small.to_plotly_json())).to_dict()
+    content["layout"].pop("template", None)
+    return _safe(to_json_plotly(content))
 
 
 def template_json() -> str:
     """The template of every figure, as such JSON."""
-    return _safe(json.dumps(TEMPLATE.to_plotly_json()))
+    return _safe(to_json_plotly(TEMPLATE.to_plotly_json()))
 
 
 def _safe(told: str) -> str:
