@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ _ABOVE_BELOW = 124  # pixels of margins
 _LEAST, _PER_COLUMN, _BESIDE = 300, 250, 80
 _LETTER = 0.52  # width of a letter, of the size of the font
 _LONG = 40
+_WITH_TITLE, _MOST_BY_GAP = 85, 1_100
 
 
 def page_figure(figure: go.Figure) -> go.Figure:
@@ -47,15 +49,29 @@ def _longest_note(figure: go.Figure) -> int:
 
 
 def least_width(figure: go.Figure) -> int:
-    """Pixels below which its panels, or their titles, would be too narrow to read."""
+    """Pixels below which its panels, or what is written beside them, would not be readable."""
     axes = [figure.layout[name] for name in figure.layout if name.startswith("xaxis")]
-    n_columns = len({tuple(axis.domain or (0, 1)) for axis in axes}) or 1
-    if n_columns == 1:
+    columns = sorted({tuple(axis.domain or (0, 1)) for axis in axes})
+    if len(columns) <= 1:
         longest = max((len(axis.title.text or "") for axis in axes), default=0)
         return max(_LEAST, _BESIDE + round(_LETTER * 13 * longest))
     longest = _longest_note(figure)
     per_title = round(_LETTER * (11 if longest > _LONG else 13) * min(longest, 60))
-    return _BESIDE + n_columns * max(_PER_COLUMN, per_title)
+    by_titles = len(columns) * max(_PER_COLUMN, per_title)
+    gap = min(right[0] - left[1] for left, right in pairwise(columns))
+    by_gap = _gap_needed(figure) / gap if gap > 0 else 0
+    return _BESIDE + max(by_titles, min(round(by_gap), _MOST_BY_GAP))
+
+
+def _gap_needed(figure: go.Figure) -> int:
+    """Pixels between columns, for the titles of vertical axes that stand there."""
+    for name in figure.layout:
+        axis = figure.layout[name]
+        if name.startswith("yaxis") and axis.title.text:
+            beside = figure.layout[(axis.anchor or "x").replace("x", "xaxis")]
+            if beside.domain and beside.domain[0] > 0:
+                return _WITH_TITLE
+    return 0
 
 
 def figure_json(figure: go.Figure) -> str:

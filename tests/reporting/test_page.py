@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from browser import open_in_browser
+from plotly.io.json import to_json_plotly
 from plotly.subplots import make_subplots
 
 from coopetition_interp.reporting.chapter import Chapter, DrawnChapter, Source
@@ -21,6 +22,7 @@ from coopetition_interp.reporting.figure_json import (
     page_figure,
 )
 from coopetition_interp.reporting.page import write_page
+from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, NumberRule
 
 NASTY = '</script><script>alert("x")</script> <b>&amp; {braces} {{ 7 * 7 }}'
@@ -90,6 +92,7 @@ def test_every_figure_is_drawn_and_the_console_is_silent(open_page, tmp_path):
     assert len(parser.figures) == len(set(parser.figures)) == 5
     assert parser.drawn == set(parser.figures)
     text = page.read_text(encoding="utf-8")
+    assert json.loads(re.search(r'id="template">(.*?)</script>', text)[1]) == _plain(TEMPLATE)
     assert "alert(" in text
     assert '<script>alert("x")' not in text
     assert "<b>&amp;" not in text
@@ -206,8 +209,9 @@ def test_a_page_of_nothing_or_of_two_chapters_of_one_name_is_refused(tmp_path):
 def test_long_lines_are_thinned_and_keep_their_end():
     places = np.arange(5_001.0)
     figure = go.Figure([go.Scatter(x=places, y=places / 3), go.Scatter(x=places, mode="markers")])
-    sent = go.Figure(json.loads(figure_json(figure)))
-    line, dots = sent.data
+    sent = json.loads(figure_json(figure))
+    assert "template" not in sent["layout"]  # the page holds it once
+    line, dots = go.Figure(sent).data
     y = _numbers(line.y)
     assert MOST_POINTS / 2 < len(y) <= MOST_POINTS
     x = line.x0 + line.dx * np.arange(len(y))  # even steps are not written out
@@ -215,6 +219,10 @@ def test_long_lines_are_thinned_and_keep_their_end():
     assert x[-1] == 5_000
     np.testing.assert_allclose(y, x / 3, rtol=1e-6)
     assert len(_numbers(dots.x)) == 5_001
+
+
+def _plain(template):
+    return json.loads(to_json_plotly(template.to_plotly_json()))
 
 
 def _numbers(array):
