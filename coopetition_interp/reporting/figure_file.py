@@ -206,7 +206,11 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
     parser = argparse.ArgumentParser(description=loaded.module.__doc__)
     if plan_file.is_file():
         parser.add_argument(
-            "--run", type=Path, required=True, metavar="DIR", help="a sweep, or a packed copy"
+            "--run",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="a sweep, a packed copy, or a single run",
         )
         parser.add_argument("--preset", help="that of the sweep, if it is not the plan's default")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures, in --run's DIR")

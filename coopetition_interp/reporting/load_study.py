@@ -6,11 +6,13 @@ from pathlib import Path
 
 from coopetition_interp.reporting.packed_index import INDEX
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.sweeps import PlannedRun
 from coopetition_interp.sweeps.plan_file import load_module, read_plan
+from coopetition_interp.training import load_run
 
 
 def load_study(path: str | Path, plan_file: str | Path, preset: str | None = None) -> Study:
-    """A packed study, or a sweep of a plan's file.
+    """A packed study, a sweep of a plan's file, or a single run, taken for the plan's first.
 
     A plan's file may say in `PUBLISHED_SCALE` at which preset its runs are as long as the
     published ones, so that a single run may agree or disagree.
@@ -25,8 +27,18 @@ def load_study(path: str | Path, plan_file: str | Path, preset: str | None = Non
         ConfigError: There is no such plan.
     """
     path = Path(path)
+    if (path / "config.json").is_file():
+        return _of_single_run(path, plan_file)
     if (path / INDEX).is_file() or not path.is_dir():
         return Study(path)
     plan = read_plan(plan_file, preset_name=preset)
     published = getattr(load_module(Path(plan_file)), "PUBLISHED_SCALE", None)
     return Study(path, plan, at_published_scale=preset is not None and preset == published)
+
+
+def _of_single_run(path: Path, plan_file: str | Path) -> Study:
+    config = load_run(path).config
+    about = dict(read_plan(plan_file)[0].about)
+    seeds = {"init_seed": config.model.init_seed, "data_seed": config.data_seed}
+    about |= {name: seed for name, seed in seeds.items() if name in about}
+    return Study(path, [PlannedRun(".", config, about=about)])
