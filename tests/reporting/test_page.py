@@ -100,7 +100,9 @@ def test_a_figure_out_of_view_is_drawn_when_it_comes_into_view(open_page, tmp_pa
     page = write_page([chapter(*map(drawn, "abcdefgh"))], tmp_path / "index.html")
     _, parser = open_page(page, height=700)
     assert {"figure-waves-fig-1-1"} <= parser.drawn < set(parser.figures)
-    jump = "<script>document.getElementById('figure-waves-fig-8-1').scrollIntoView()</script></body>"
+    jump = (
+        "<script>document.getElementById('figure-waves-fig-8-1').scrollIntoView()</script></body>"
+    )
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", jump), encoding="utf-8")
     _, parser = open_page(page, height=700)
     assert "figure-waves-fig-8-1" in parser.drawn

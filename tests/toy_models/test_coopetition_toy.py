@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from analyses.toy_models.coopetition_seeds import divots_and_rises
 from coopetition_interp.analysis.divots_across_seeds import coincidence_across_seeds, divot_table
-from coopetition_interp.analysis.toy_seeds import divots_and_rises
 from coopetition_interp.toy_models import CoopetitionModel, outcomes, simulate_coopetition
 
 from .unchecked import without_shape_checks
