@@ -21,17 +21,32 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analyses.induction_heads.heads import strongest_heads
+from analyses.induction_heads.main_seed import main_heads
+from analyses.induction_heads.runs import MAIN_SEED
 from coopetition_interp.analysis.curves import first_crossing
 from coopetition_interp.analysis.phase_change import loss_shape
+from coopetition_interp.reporting.figure_file import Tables
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
+from coopetition_interp.reporting.verdicts import Beside
 
 LOG_2 = math.log(2)
 """The plateau: the loss of guessing between the two labels in context."""
 
 LEARNED_BELOW = 0.4 * LOG_2
 """The thesis calls a task learned when the loss gets there (Figure C.6): the learning time."""
+
+STEPS_STYLES = {
+    "nothing": CurveStyle("nothing", "#000000"),
+    "step-1": CurveStyle("1 (attend to the previous token)", "#ff7f0e"),
+    "steps-1-2": CurveStyle("1, 2 (layer 0)", "#d62728"),
+    "match": CurveStyle("1, 2, 3qk, 4 (match)", "#2ca02c"),
+    "copy": CurveStyle("3v, 5 (copy)", "#1f77b4"),
+    "steps-1-2-and-copy": CurveStyle("1, 2, 3v, 5 (layer 0 and copy)", "#9467bd"),
+}
+"""Looks of runs by their clamped steps, coloured as in the thesis."""
 
 CURVE_COLUMNS = ["sequences_seen", "loss", "accuracy", "p_right_in_context", "training_loss"]
 """What is drawn from a run's evaluations; `training_loss` is the mean since the one before."""
@@ -62,6 +77,17 @@ def training_curves(study: Study, name: str, role: str, **about: Any) -> pd.Data
         rows.insert(0, "init_seed", found.init_seed)
         tables.append(rows)
     return pd.concat(tables, ignore_index=True)
+
+
+def strongest_alone(study: Study) -> int:
+    """The main run's strongest head."""
+    return strongest_heads(main_heads(study))[0]
+
+
+def strongest_alone_curve(study: Study, name: str) -> pd.DataFrame:
+    """The curve of the run with the strongest head alone in layer 1."""
+    head = strongest_alone(study)
+    return training_curves(study, name, "single_head", init_seed=MAIN_SEED, head=head)
 
 
 def learning_time(curve: pd.DataFrame) -> float:
@@ -131,6 +157,24 @@ def draw_losses(
     figure.update_yaxes(rangemode="tozero")
     figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1})
     return figure
+
+
+def learning_times(tables: Tables) -> pd.Series:
+    """Of a figure's curves, by their names; NaN for those that are never learned."""
+    return tables["shapes"].set_index("curve")["learning_time"]
+
+
+def times_beside(tables: Tables, told: Mapping[str, str]) -> list[Beside]:
+    """When each curve's loss falls under 0.4 log 2.
+
+    Args:
+        tables: A figure's.
+        told: What is said of each curve, by its name.
+    """
+    times = learning_times(tables)
+    return [
+        Beside(f"{what}: under 0.4 log 2", thousands(times[name])) for name, what in told.items()
+    ]
 
 
 def thousands(sequences_seen: SupportsFloat) -> str:

@@ -12,13 +12,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.induction_heads.curves import (
+    STEPS_STYLES,
     curves_and_shapes,
     draw_losses,
     shape_told,
+    strongest_alone_curve,
     training_curves,
 )
 from analyses.induction_heads.main_seed import holds
-from analyses.induction_heads.steps import STYLES, strongest_alone_curve
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule
@@ -43,7 +44,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 
 def draw(tables: Tables) -> go.Figure:
     """All losses in one panel."""
-    figure = draw_losses(tables[""], {"": STYLES}, "Steps clamped while training", columns=1)
+    figure = draw_losses(tables[""], {"": STEPS_STYLES}, "Steps clamped while training", columns=1)
     figure.update_layout(legend_title_text="clamped steps")
     return figure
 
@@ -67,7 +68,7 @@ def rules(tables: Tables) -> list[Rule]:
     duration = shapes["duration"]
     return [
         *(
-            holds(f"{STYLES[steps].name} clamped: {kind}", shapes.loc[steps, "kind"] == kind)
+            holds(f"{STEPS_STYLES[steps].name} clamped: {kind}", shapes.loc[steps, "kind"] == kind)
             for steps, kind in EXPECTED.items()
         ),
         holds(SHORTER, duration["steps-1-2"] < duration["nothing"]),
@@ -79,7 +80,7 @@ def beside(tables: Tables) -> list[Beside]:
     shapes = tables["shapes"].set_index("curve")
     return [
         Beside(f"{style.name} clamped", shape_told(shapes.loc[steps]))
-        for steps, style in STYLES.items()
+        for steps, style in STEPS_STYLES.items()
     ]
 
 

@@ -11,15 +11,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.induction_heads.curves import (
+    STEPS_STYLES,
     curves_and_shapes,
     draw_losses,
     shape_told,
+    strongest_alone,
     training_curves,
 )
 from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
 from analyses.induction_heads.main_seed import holds
 from analyses.induction_heads.runs import MAIN_SEED
-from analyses.induction_heads.steps import STYLES, strongest_alone
 from coopetition_interp.analysis.checkpoints import metrics_over_checkpoints, spread_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
@@ -70,7 +71,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 def draw(tables: Tables) -> go.Figure:
     """A panel each for clamps while training and at checkpoints."""
     panels = {
-        kind: {f"{kind}: {steps}": STYLES[steps] for steps in STEPS}
+        kind: {f"{kind}: {steps}": STEPS_STYLES[steps] for steps in STEPS}
         for kind in (WHILE_TRAINING, AT_CHECKPOINTS)
     }
     return draw_losses(tables[""], panels, "Clamping and progress measures", columns=2)

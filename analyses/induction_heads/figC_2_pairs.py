@@ -13,13 +13,14 @@ from scipy.stats import spearmanr
 from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
-    thousands,
+    learning_times,
+    strongest_alone_curve,
+    times_beside,
     training_curves,
 )
 from analyses.induction_heads.heads import strongest_heads
 from analyses.induction_heads.main_seed import holds, main_heads, number
 from analyses.induction_heads.runs import MAIN_SEED
-from analyses.induction_heads.steps import strongest_alone_curve
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle, head_style
@@ -56,13 +57,12 @@ PUBLISHED = {
     "the median pair is nearer to all heads than to the strongest alone": "yes",
     "rank correlation of pairs' learning times with the order of strengths": "low",
     f"{ALL}: under 0.4 log 2": "earliest",
-    f"{ALONE}: under 0.4 log 2": "latest",
 }
 
 
 def rules(tables: Tables) -> list[Rule]:
     """How late the pairs are, and whether in the order of strength."""
-    times = tables["shapes"].set_index("curve")["learning_time"].fillna(float("inf"))
+    times = learning_times(tables).fillna(float("inf"))
     together, alone, pairs = times[ALL], times[ALONE], times.drop([ALL, ALONE])
     middle = pairs.median()
     return [
@@ -83,18 +83,8 @@ def rules(tables: Tables) -> list[Rule]:
 def beside(tables: Tables) -> list[Beside]:
     """The times themselves."""
     strongest, *others = strongest_heads(tables["heads"])
-    times = tables["shapes"].set_index("curve")["learning_time"]
-    return [
-        Beside(f"{ALL}: under 0.4 log 2", thousands(times[ALL])),
-        Beside(f"{ALONE}: under 0.4 log 2", f"{thousands(times[ALONE])} (head {strongest})"),
-        *(
-            Beside(
-                f"rank {rank} with it (head {head}): under 0.4 log 2",
-                thousands(times[f"rank {rank}"]),
-            )
-            for rank, head in enumerate(others, start=2)
-        ),
-    ]
+    pairs = {f"rank {n}": f"heads {strongest} and {o}" for n, o in enumerate(others, start=2)}
+    return times_beside(tables, {ALL: ALL, ALONE: f"head {strongest} alone", **pairs})
 
 
 if __name__ == "__main__":

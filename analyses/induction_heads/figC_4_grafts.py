@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
-    thousands,
+    learning_times,
+    times_beside,
     training_curves,
 )
 from analyses.induction_heads.main_seed import holds
@@ -55,21 +56,14 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Its own graft against the quickest other."""
-    times = _times(tables).fillna(float("inf"))
+    times = learning_times(tables).fillna(float("inf"))
     quickest = times.drop(["nothing", OWN]).min()
     return [holds(QUICKER, times[OWN] < float("inf") and quickest >= 1.5 * times[OWN])]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """The times themselves."""
-    return [
-        Beside(f"{STYLES[str(name)].name}: under 0.4 log 2", thousands(time))
-        for name, time in _times(tables).items()
-    ]
-
-
-def _times(tables: Tables) -> pd.Series:
-    return tables["shapes"].set_index("curve")["learning_time"]
+    return times_beside(tables, {name: style.name for name, style in STYLES.items()})
 
 
 if __name__ == "__main__":

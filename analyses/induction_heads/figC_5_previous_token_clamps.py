@@ -12,11 +12,12 @@ import plotly.graph_objects as go
 from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
-    thousands,
+    learning_times,
+    strongest_alone_curve,
+    times_beside,
     training_curves,
 )
 from analyses.induction_heads.main_seed import holds
-from analyses.induction_heads.steps import strongest_alone_curve
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
@@ -54,7 +55,7 @@ PUBLISHED = {FEW: "little difference", EVERY: "far later"}
 
 def rules(tables: Tables) -> list[Rule]:
     """A few heads, and all of them."""
-    times = _times(tables)
+    times = learning_times(tables)
     few, every = times.drop(["nothing", "all"]), times.fillna(float("inf"))["all"]
     shift = (few / times["nothing"] - 1).abs()
     return [holds(FEW, (shift < 0.5).all()), holds(EVERY, every >= 1.5 * few.max())]
@@ -62,14 +63,7 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """The times themselves."""
-    return [
-        Beside(f"clamped: {STYLES[str(name)].name}; under 0.4 log 2", thousands(time))
-        for name, time in _times(tables).items()
-    ]
-
-
-def _times(tables: Tables) -> pd.Series:
-    return tables["shapes"].set_index("curve")["learning_time"]
+    return times_beside(tables, {name: f"clamped: {s.name}" for name, s in STYLES.items()})
 
 
 if __name__ == "__main__":

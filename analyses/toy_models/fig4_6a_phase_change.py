@@ -12,15 +12,13 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.toy_models.coopetition_seeds import span_told
+from analyses.toy_models.coopetition_seeds import SEEDS, by_seed, span_told
 from analyses.toy_models.phase_change_seeds import (
     COLOURS,
     DRAWN,
-    SEEDS,
     STEADY,
     clamped_loss_shapes,
     exponentials,
-    holding,
     left_plateau,
     phase_changes,
     step_told,
@@ -93,9 +91,9 @@ def rules(tables: Tables) -> list[Rule]:
     names = list(PUBLISHED)
     return [
         YesNoRule(names[0], phase_changes(left)),
-        YesNoRule(names[1], holding(left, pd.Series(earlier))),
+        YesNoRule(names[1], by_seed(left, pd.Series(earlier))),
         YesNoRule(names[2], phase_changes(c), of="most seeds"),
-        YesNoRule(names[3], holding(c, ~(c["rate_ratio"] >= STEADY))),
+        YesNoRule(names[3], by_seed(c, ~(c["rate_ratio"] >= STEADY))),
         YesNoRule(names[4], exponentials(b_and_c)),
     ]
 

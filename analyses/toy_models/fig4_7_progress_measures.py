@@ -13,12 +13,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analyses.toy_models.coopetition_seeds import SEEDS
 from analyses.toy_models.phase_change_seeds import (
     COLOURS,
     DRAWN,
     LOSS_WITH_FINAL,
     LOSS_WITH_TARGETS,
-    SEEDS,
     SQUARED_COSINE,
     clamped_loss_shapes,
     exponentials,

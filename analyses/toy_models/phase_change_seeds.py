@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from analyses.toy_models.coopetition_seeds import by_seed
 from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.toy_models import (
     PHASE_CHANGE_CLAMPS,
@@ -26,9 +27,6 @@ from coopetition_interp.toy_models import (
     simulate_phase_change,
     squared_cosine,
 )
-
-SEEDS = 36
-"""Seeds over which claims are counted; the thesis shows one."""
 
 DRAWN = 1
 """The seed that is drawn."""
@@ -164,18 +162,13 @@ def progress_measure_shapes(seeds: Sequence[int], steps: int = 1000) -> pd.DataF
 
 def phase_changes(shapes: pd.DataFrame) -> dict[int, bool]:
     """Whether each seed's curve has a phase change."""
-    return holding(shapes, shapes["kind"] == "phase change")
+    return by_seed(shapes, shapes["kind"] == "phase change")
 
 
 def exponentials(shapes: pd.DataFrame) -> dict[int, bool]:
     """Whether each seed's loss falls exponentially: at a constant rate, without a phase change."""
     steady = shapes["rate_ratio"] >= STEADY
-    return holding(shapes, (shapes["kind"] == "exponential") & steady)
-
-
-def holding(shapes: pd.DataFrame, holds: pd.Series) -> dict[int, bool]:
-    """Whether something holds, by the rows' seeds."""
-    return {int(seed): bool(held) for seed, held in zip(shapes["seed"], holds, strict=True)}
+    return by_seed(shapes, (shapes["kind"] == "exponential") & steady)
 
 
 def left_plateau(shapes: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,6 @@
 | `weight_composition` | composition scores of pairs of heads, from weights |
 | `checkpoints` | any of these, or metrics under clamps, over the checkpoints of a run |
 | `phase_change` | whether a loss curve has a phase change or falls like an exponential |
-| `toy_phase_change` | the same of the toy model of a phase change, over seeds |
 | `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
 | `skip_trigrams` | whether heads copy the label they attend to |
 | `head_temperature` | heads sharpened or blurred, alone and together |
@@ -18,8 +17,8 @@
 | `icl_heads` | which heads of layer 0 carry in-context learning |
 | `seed_intervals` | a number of each seed: mean and interval |
 | `thin_run` | a run's small copy, with a few checkpoints |
+| `curves` | where a curve crosses a level and stays; smoothing |
 | `rises`, `divot`, `divots_across_seeds` | when a curve rises, its divots, whether they coincide |
-| `toy_seeds` | what became of each seed of the toy model of coopetition |
 
 Import from the modules: those that read curves alone do without torch.
 """

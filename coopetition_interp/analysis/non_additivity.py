@@ -256,8 +256,7 @@ def bootstrap_interval(
         Low and high end of each row's interval.
 
     Raises:
-        ValueError: If there are fewer than two draws, a value is not finite, or an argument is
-            out of range.
+        ValueError: Fewer than two draws, a value that is not finite, or an argument out of range.
     """
     if values.shape[1] < 2 or not np.isfinite(values).all():
         raise ValueError("a bootstrap needs two draws at least, all of them finite numbers")
