@@ -246,7 +246,7 @@ def _is_own_dataclass(kind: type) -> bool:
     return "__dataclass_params__" in kind.__dict__
 
 
-def axis_mask(chosen: Iterable[int], size: int, device: torch.device) -> Bool[Tensor, n_entries]:
+def axis_mask(chosen: Iterable[int], size: int, device: torch.device) -> Bool[Tensor, " n_entries"]:
     """True at the chosen indices of an axis."""
     wanted = set(chosen)
     return torch.tensor([i in wanted for i in range(size)], device=device)

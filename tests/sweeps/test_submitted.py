@@ -10,10 +10,10 @@ from functools import partial
 import psutil
 import pytest
 import torch
+from coopetition_interp.studies import Study
 from submitit.helpers import DelayedSubmission
 
 from coopetition_interp.interventions import GraftIn
-from coopetition_interp.studies import Study
 from coopetition_interp.sweeps import PlannedRun, run_sweep_with_submitit, sweep_status
 from coopetition_interp.sweeps.submitted import ResumableCall
 from coopetition_interp.training import ConfigError, TrainingStep, load_run, train
