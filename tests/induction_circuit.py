@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from coopetition_interp.tasks.exemplar_label import ClassesConfig
+from coopetition_interp.tasks.exemplar_label import ClassesConfig, ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.tasks.exemplar_label.features import OneHotFeatures
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import standard_evaluators
 from coopetition_interp.tasks.exemplar_label.task import build_task
-from coopetition_interp.training import Run, RunConfig, load_run
+from coopetition_interp.training import Run, load_run
 from coopetition_interp.training.run_directory import RunDirectory
 
 N_CLASSES = 8
@@ -62,7 +62,7 @@ def induction_circuit(n_layers: int = 2) -> ExemplarLabelTransformer:
     return model
 
 
-def induction_config(n_layers: int = 2) -> RunConfig:
+def induction_config(n_layers: int = 2) -> ExemplarLabelConfig:
     """A run of such models, on one-hot classes."""
     return ExemplarLabelConfig(
         features=OneHotFeatures(n_classes=N_CLASSES),

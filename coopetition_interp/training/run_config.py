@@ -228,9 +228,11 @@ def config_class_of(task: Any) -> type[RunConfig]:
         UnknownTaskError: No module that has been imported defines such a task.
     """
     known = RunConfig.classes_of_tasks
+    if not isinstance(task, str):
+        raise ConfigError(f"task must be text; got {shortened(task)}")
     if task in BUILT_IN_TASKS and task not in known:
         importlib.import_module(BUILT_IN_TASKS[task])
-    if not isinstance(task, str) or task not in known:
+    if task not in known:
         raise UnknownTaskError(
             f"no module imported so far defines the task {shortened(task)}: import the one that "
             f"does first (known: {', '.join(sorted({*known, *BUILT_IN_TASKS}))})"

@@ -10,7 +10,6 @@ from functools import partial
 import psutil
 import pytest
 import torch
-from coopetition_interp.studies import Study
 from submitit.helpers import DelayedSubmission
 
 from coopetition_interp.interventions import GraftIn
@@ -126,7 +125,6 @@ def test_jobs_are_processes_of_their_own_with_logs_apart_from_the_runs(swept):
     ids = {int(file.name.split("_")[0]) for file in (out / "jobs").glob("*_log.out")}
     assert len(ids) == 3  # the job of a needed run that failed was never submitted
     assert os.getpid() not in ids
-    assert Study(out, "coopetition").runs == ["donor", "grafts/from-donor"]
 
 
 def test_finished_runs_are_not_submitted_again(swept):

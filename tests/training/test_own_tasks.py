@@ -78,5 +78,5 @@ def test_the_base_of_configs_is_none_itself():
         RunConfig()
     with pytest.raises(ConfigError, match=r"defines the task 'nothing'"):
         RunConfig.from_dict({"task": "nothing"})
-    with pytest.raises(ConfigError, match=r"defines the task \['tokens'\]"):
+    with pytest.raises(ConfigError, match=r"task must be text; got \['tokens'\]"):
         RunConfig.from_dict({"task": ["tokens"]})

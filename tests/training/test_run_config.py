@@ -25,7 +25,7 @@ def test_clamps_and_features_survive_json():
 
 
 def test_overrides_reach_nested_fields():
-    config = preset("laptop").with_overrides(
+    config = preset("gaussian").with_overrides(
         [
             "n_sequences=2e6",
             "optimizer.learning_rate=1e-3",

@@ -205,7 +205,7 @@ def test_a_run_under_clamps_is_saved_resumed_and_measured(tmp_path):
         PreviousTokenHeads([(0, 0)], strength=0.9),
         AblateHeads([(0, 1)]),
         HeadTemperature([(0, 2)], temperature=0.5),
-        During(TokenInductionHeads([(1, 0)]), start=320),
+        During(TokenInductionHeads([(1, 0)]), start=160),
         Preserve(patterns=[1]),
         Preserve(kinds=("pattern",), layers=[0]) if False else AblateHeads([(1, 3)]),
     )
