@@ -99,7 +99,9 @@ class RunRecord:
         """Appends an evaluation to the metrics and saves them."""
         training_loss = self._loss_sum / self._n_losses if self._n_losses else math.nan
         self._loss_sum, self._n_losses = 0.0, 0
-        rows = scores.copy()
+        # float32 columns would be written otherwise after a resume, beside what was read back.
+        narrow = scores.select_dtypes("float32").columns
+        rows = scores.astype(dict.fromkeys(narrow, "float64"))
         rows.insert(0, "sequences_seen", steps_done * self.batch_size)
         rows["training_loss"] = training_loss
         tables = [table for table in (self.metrics, rows) if len(table)]
