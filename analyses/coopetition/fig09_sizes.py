@@ -10,9 +10,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.coopetition.sizes import size_rules, with_full_size
+from analyses.coopetition.sizes import size_panels, size_rules, with_full_size
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Rule
 
@@ -24,12 +23,7 @@ def table(study: Study) -> pd.DataFrame:
 
 def draw(tables: Tables) -> go.Figure:
     """A panel for each size."""
-    panels = {
-        f"{classes:,} classes x {exemplars}": runs
-        for (classes, exemplars), runs in tables[""].groupby(["n_classes", "n_exemplars"])
-    }
-    evaluators = ("icl", "ciwl", "flip", "iwl")
-    return evaluator_panels(panels, evaluators, "Fewer classes or exemplars", columns=2)
+    return size_panels(tables[""], "Fewer classes or exemplars")
 
 
 PUBLISHED = {

@@ -9,11 +9,10 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.coopetition.sizes import FULL_SIZE, of_size, size_rules
+from analyses.coopetition.sizes import FULL_SIZE, of_size, size_panels, size_rules
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of, value_at
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Rule, YesNoRule
 
@@ -28,12 +27,7 @@ def table(study: Study) -> pd.DataFrame:
 
 def draw(tables: Tables) -> go.Figure:
     """A panel for each size."""
-    panels = {
-        f"{classes:,} classes x {exemplars}": runs
-        for (classes, exemplars), runs in tables[""].groupby(["n_classes", "n_exemplars"])
-    }
-    evaluators = ("icl", "ciwl", "flip", "iwl")
-    return evaluator_panels(panels, evaluators, "With MLPs", columns=2)
+    return size_panels(tables[""], "With MLPs")
 
 
 PUBLISHED = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.graph_objects as go
 
+from analyses.coopetition.runs import FULL_SIZE
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import by_seed
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
-
-FULL_SIZE = (12_800, 20)
 
 
 def with_full_size(fewer: pd.DataFrame, full: pd.DataFrame) -> pd.DataFrame:
@@ -17,6 +18,15 @@ def with_full_size(fewer: pd.DataFrame, full: pd.DataFrame) -> pd.DataFrame:
     seeds = fewer["init_seed"].unique()
     full = full[full["init_seed"].isin(seeds)].assign(n_classes=classes, n_exemplars=exemplars)
     return pd.concat([fewer, full], ignore_index=True)
+
+
+def size_panels(runs: pd.DataFrame, title: str) -> go.Figure:
+    """The evaluators' curves, a panel for each size."""
+    panels = {
+        f"{classes:,} classes x {exemplars}": of_this_size
+        for (classes, exemplars), of_this_size in runs.groupby(["n_classes", "n_exemplars"])
+    }
+    return evaluator_panels(panels, ("icl", "ciwl", "flip", "iwl"), title, columns=2)
 
 
 def size_rules(runs: pd.DataFrame) -> list[Rule]:

@@ -140,25 +140,19 @@ def add_evaluate(commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    import pandas as pd
-    from tqdm.auto import tqdm
-
+    from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
     from coopetition_interp.files.atomic_file import atomic_file
-    from coopetition_interp.interventions import active_at, parse_clamp
+    from coopetition_interp.interventions import parse_clamp
     from coopetition_interp.training import load_run
 
     run = load_run(options.directory)
     clamps = run.config.clamps
     if options.clamp is not None:
         clamps = tuple(parse_clamp(text) for text in options.clamp)
-    moments = run.checkpoints if options.at == "all" else [options.at]
-    tables = []
-    for moment in tqdm(moments, unit="checkpoint", disable=len(moments) == 1):
-        seen = int(run.checkpoint_path(moment).stem)
-        held = active_at(clamps, seen)
-        table = run.config.evaluator(run.model(moment), held)(run.evaluation_sequences)
-        tables.append(table.assign(sequences_seen=seen))
-    result = pd.concat(tables, ignore_index=True)
+    every = options.at == "all"
+    checkpoints = None if every else [int(run.checkpoint_path(options.at).stem)]
+    table = evaluate_checkpoints(run, clamps, checkpoints, progress=every)
+    result = table[[*table.columns[1:], "sequences_seen"]]
     if options.out is None:
         print(result.to_string(index=False))
         return

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.landmarks import Landmarks, Peak
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     evaluator_styles,
+    grid_of_panels,
     is_fraction,
     metric_name,
     millions,
@@ -75,16 +74,7 @@ def evaluator_grid(
     """
     if not metrics_by_title:
         raise ValueError("there are no runs to draw: give the metrics of one at least")
-    columns = min(columns, len(metrics_by_title))
-    rows = math.ceil(len(metrics_by_title) / columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=list(metrics_by_title),
-        shared_yaxes=True,
-        horizontal_spacing=0.04,
-        vertical_spacing=0.3 / rows,
-    )
+    figure, rows, columns = grid_of_panels(list(metrics_by_title), columns)
     for place, (panel, metrics) in enumerate(metrics_by_title.items()):
         row, column = place // columns + 1, place % columns + 1
         try:

@@ -17,6 +17,7 @@ from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
     evaluator_styles,
+    grid_of_panels,
     is_fraction,
     metric_name,
     millions,
@@ -114,16 +115,7 @@ def evaluator_panels(
     """
     if not panels:
         raise ValueError("there are no runs to draw: give those of one panel at least")
-    columns = min(columns, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=list(panels),
-        shared_yaxes=True,
-        horizontal_spacing=0.04,
-        vertical_spacing=0.3 / rows,
-    )
+    figure, rows, columns = grid_of_panels(list(panels), columns)
     styles = evaluator_styles(evaluators)
     for place, table in enumerate(panels.values()):
         row, col = place // columns + 1, place % columns + 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 from numpy.typing import ArrayLike
+from plotly.subplots import make_subplots
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,26 @@ def _template() -> go.layout.Template:
 
 TEMPLATE = _template()
 """Plotly template of the project's figures."""
+
+
+def grid_of_panels(titles: Sequence[str], columns: int) -> tuple[go.Figure, int, int]:
+    """An empty figure with a panel for each title, side by side and one y axis a row.
+
+    Args:
+        titles: Of the panels, one at least.
+        columns: Panels in a row, at most.
+
+    Returns:
+        The figure, its rows and its columns.
+    """
+    columns = min(columns, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=list(titles),
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        vertical_spacing=0.3 / rows,
+    )
+    return figure, rows, columns

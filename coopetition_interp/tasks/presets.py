@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coopetition_interp.config_class import ConfigError, shortened
 from coopetition_interp.tasks.exemplar_label.presets import PRESETS as EXEMPLAR_LABEL_PRESETS
 from coopetition_interp.tasks.tokens.presets import TOKEN_PRESETS
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import RunConfig, named_preset
 
 PRESETS: dict[str, Callable[[], RunConfig]] = {**EXEMPLAR_LABEL_PRESETS, **TOKEN_PRESETS}
 """By the name that the command line takes."""
@@ -19,6 +18,4 @@ def preset(name: str) -> RunConfig:
     Raises:
         ConfigError: There is none; the message lists them.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    return named_preset(name, PRESETS)

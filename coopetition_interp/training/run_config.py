@@ -217,6 +217,17 @@ class RunConfig(Config):
         return type(self).from_dict(override(self.to_dict(), assignments))
 
 
+def named_preset(name: str, presets: Mapping[str, Callable[[], R]]) -> R:
+    """The preset of this name.
+
+    Raises:
+        ConfigError: There is none; the message lists them.
+    """
+    if name not in presets:
+        raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(presets)}")
+    return presets[name]()
+
+
 class UnknownTaskError(ConfigError):
     """A config is of a task that no imported module defines."""
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -150,9 +149,10 @@ class TrainingStep:
         self._shared = SharedParameters(model, self.state.names)
         self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
         self.loss = loss
-        self._example_shapes, self._structure = _shapes_and_structure(example)
-        self._scales = torch.zeros(2, device=tree_flatten(example)[0][0].device)
-        inputs = self._graph_inputs(example)
+        tensors, self._structure = tree_flatten(example)
+        self._example_shapes = _shapes(tensors)
+        self._scales = torch.zeros(2, device=tensors[0].device)
+        inputs = self._graph_inputs(tensors)
         self._graph, self.compiled = record(self._step_operations, inputs), False
         if compile:
             self._graph, self.compiled = compile_record(self._graph, inputs)
@@ -168,7 +168,8 @@ class TrainingStep:
             RuntimeError: If the model's parameters were replaced since, as `.to()` does.
         """
         self._shared.require()
-        shapes, structure = _shapes_and_structure(batch)
+        tensors, structure = tree_flatten(batch)
+        shapes = _shapes(tensors)
         if structure != self._structure or shapes != self._example_shapes:
             raise ValueError(
                 f"the training step was built for a batch of tensors {self._example_shapes}; got "
@@ -179,7 +180,7 @@ class TrainingStep:
         step_size = rate / (1 - self.optimizer.beta1 ** (step + 1))
         second_moment_scale = 1 / math.sqrt(1 - self.optimizer.beta2 ** (step + 1))
         self._scales.copy_(torch.tensor([step_size, second_moment_scale]))
-        (loss,) = self._graph(*self._graph_inputs(batch))
+        (loss,) = self._graph(*self._graph_inputs(tensors))
         self.state.steps_done += 1
         return loss
 
@@ -196,9 +197,9 @@ class TrainingStep:
                 return name
         return None
 
-    def _graph_inputs(self, batch: Batch) -> list[Tensor]:
+    def _graph_inputs(self, batch: list[Tensor]) -> list[Tensor]:
         state = [*self.state.packed, *(t for group in self.state.large for t in group)]
-        return [*state, self._scales, *tree_flatten(batch)[0]]
+        return [*state, self._scales, *batch]
 
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
@@ -234,9 +235,8 @@ class TrainingStep:
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
 
 
-def _shapes_and_structure(batch: Batch) -> tuple[list[list[int]], Any]:
-    leaves, structure = tree_flatten(batch)
-    return [list(tensor.shape) for tensor in leaves], structure
+def _shapes(tensors: Sequence[Tensor]) -> list[list[int]]:
+    return [list(tensor.shape) for tensor in tensors]
 
 
 def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coopetition_interp.config_class import ConfigError, shortened
 from coopetition_interp.tasks.exemplar_label.config import ClassesConfig, ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import (
     EmbeddedOmniglot,
@@ -19,6 +18,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     induction_evaluators,
     standard_evaluators,
 )
+from coopetition_interp.training.run_config import named_preset
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 
 
@@ -121,6 +121,4 @@ def preset(name: str) -> ExemplarLabelConfig:
     Raises:
         ConfigError: If there is none.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    return named_preset(name, PRESETS)
