@@ -92,22 +92,18 @@ def test_l2_is_added_to_the_chosen_parameters_gradient():
         torch.testing.assert_close(parameter, reference.get_parameter(name), atol=2e-4, rtol=1e-3)
 
 
-# The first two differ in which head alone: inductor's cache must not take one for the other. They
-# are of one layer, which halves the time it takes to compile.
+# The first two differ in which head alone: inductor's cache must not take one for the other. One
+# layer halves the time it takes to compile.
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="torch compiles for CPUs with vector instructions alone, elsewhere the record is run",
 )
 @pytest.mark.parametrize(
-    ("n_layers", "clamp"),
-    [
-        (1, AblateHeads([(0, 1)])),
-        (1, AblateHeads([(0, 2)])),
-        (2, HeadTemperature([(1, 0)], 2.0)),
-    ],
+    "clamp",
+    [AblateHeads([(0, 1)]), AblateHeads([(0, 2)]), HeadTemperature([(0, 0)], 2.0)],
 )
-def test_compiled_equals_recorded(n_layers, clamp):
-    recorded_model = make_model(n_layers=n_layers)
+def test_compiled_equals_recorded(clamp):
+    recorded_model = make_model(n_layers=1)
     compiled_model = copy.deepcopy(recorded_model)
     settings = (OptimizerConfig(learning_rate=1e-3), 5, random_batch(0), (clamp,))
     recorded = TrainingStep(recorded_model, *settings, compile=False)
