@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A run on disk. Reads only; made by `load_run`.
 
@@ -31,6 +32,24 @@ class Run:
     path: Path
     config: Any
     resolved: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}: {self._how_far()})"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: how far it is, and its last scores."""
+        metrics = self.metrics
+        last = metrics[metrics["sequences_seen"] == metrics["sequences_seen"].max()]
+        scores = last.dropna(axis="columns", how="all").to_html(index=False, float_format="%.3f")
+        return f"<p>{escape(repr(self))}</p>{scores}"
+
+    def _how_far(self) -> str:
+        try:
+            status = self.status
+        except RunError:
+            return "its status.json cannot be read"
+        length = f"{status['sequences_seen']:,} of {self.config.n_sequences:,} sequences seen"
+        return f"{type(self.config).__name__}, {length}, {status['state']}"
 
     @property
     def metrics(self) -> pd.DataFrame:

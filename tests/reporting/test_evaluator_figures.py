@@ -11,7 +11,6 @@ from coopetition_interp.reporting.style import (
     sequence_count,
     sequences_seen_axis,
 )
-from coopetition_interp.reporting.transience import transience_numbers
 
 SEEN = [0, 1_000_000, 2_000_000]
 ACCURACY = {
@@ -134,18 +133,3 @@ def test_evaluators_without_a_colour_of_their_own_take_different_ones():
 def test_a_number_of_sequences_has_three_digits_and_a_unit(sequences, words):
     assert sequence_count(sequences) == words
     assert sequences_seen_axis(type="log")["type"] == "log"
-
-
-def test_the_numbers_of_figure_1b_beside_the_papers():
-    ours = transience_numbers(FOUND).set_index("quantity")["ours"]
-    assert ours["plateau ends"] == "250k"
-    assert ours["Flip peaks"] == "0.700 at 1M"
-    assert ours["Flip falls through 0.5"] == "1.5M"
-    assert ours["CIWL, end"] == "0.900 at 2M"
-    nothing = Landmarks(None, None, None, Peak(2e6, 0.6, at_end=True), {"icl": 0.6}, 2_000_000)
-    ours = transience_numbers(nothing).set_index("quantity")["ours"]
-    assert ours["plateau ends"] == "not seen"
-    assert ours["Flip falls through 0.5"] == "never"
-    assert ours["Flip peaks"] == "stays at or below chance"
-    assert ours["ICL peaks"] == "0.600 at 2M (its end)"
-    assert ours["Flip, end"] == "not measured"

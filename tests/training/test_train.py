@@ -67,6 +67,21 @@ def test_a_run_learns_and_is_read_back(short_run):
     np.testing.assert_allclose(again[recorded.index], recorded, rtol=1e-5)
 
 
+def test_a_run_tells_itself_in_a_line_and_a_notebook_shows_its_scores(short_run, tmp_path):
+    told = repr(short_run)
+    assert told == (
+        f"ExemplarLabelRun({str(short_run.path)!r}: ExemplarLabelConfig, 1,920 of 1,920 sequences "
+        "seen, finished)"
+    )
+    named = replace(short_run, path=Path(shutil.copytree(short_run.path, tmp_path / "<b>")))
+    shown = named._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert shown.count("<tr>") == 5  # its evaluators at the last moment
+    (named.path / "status.json").write_text("[]")
+    assert "its status.json cannot be read" in repr(named)
+
+
 def test_the_first_checkpoint_is_the_initialisation(short_run):
     model = short_run.config.model.build(
         short_run.resolved["d_feature"], short_run.resolved["n_labels"], 2

@@ -29,8 +29,9 @@ def evaluate(
         evaluation_sequences: Sequences by evaluator, from `make_evaluation_sequences`.
         clamps: Clamps to hold while evaluating.
         chunk: Sequences run at a time; None chooses.
-        metrics: "all" of `METRICS`, or "in_context": those of `IN_CONTEXT_METRICS` alone, many
-            times faster where there are many labels.
+        metrics: "all" of `METRICS`; "in_context": those of `IN_CONTEXT_METRICS` alone, many times
+            faster where there are many labels; or functions of your own, from logits at the query
+            [batch, n_labels] and sequences to a number each [batch], named by their `__name__`.
 
     Returns:
         One row per evaluator: "evaluator", the metrics, "n_sequences".

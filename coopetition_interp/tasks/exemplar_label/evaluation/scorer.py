@@ -22,7 +22,13 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
 )
 from coopetition_interp.training.recorded_graph import compile_record, record
 
-Metrics = Literal["all", "in_context"]
+Metric = Callable[
+    [Float[Tensor, "batch n_labels"], Sequences],
+    Float[Tensor, " batch"],
+]
+"""From logits at the query, and the sequences, to a number for each; named by its `__name__`."""
+
+Metrics = Literal["all", "in_context"] | Iterable[Metric]
 
 # Found by timing at 12,800 labels: logits of 512 sequences stay in cache; without logits larger
 # chunks share the cost of calling the blocks.
@@ -36,8 +42,8 @@ class Scorer:
     Args:
         model: The model; hooks attached to it act (compiled: those attached when it first scores).
         clamps: Clamps to hold.
-        metrics: "all" of `METRICS`, or "in_context": those of `IN_CONTEXT_METRICS` alone, many
-            times faster where there are many labels.
+        metrics: "all" of `METRICS`; "in_context": those of `IN_CONTEXT_METRICS` alone, many times
+            faster where there are many labels; or metrics of your own.
         compile: Compile the forward pass, once for each shape of sequences. Takes some ten
             seconds; worth it for hundreds of evaluations.
         chunk: Sequences run at a time; None chooses.
@@ -54,16 +60,14 @@ class Scorer:
         compile: bool = False,
         chunk: int | None = None,
     ):
-        if metrics not in ("all", "in_context"):
-            raise ValueError(f"metrics must be 'all' or 'in_context'; got {metrics!r}")
+        self.metrics, self._own_metrics = _named(metrics)
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1; got {chunk}")
         self.model = model
         self.clamps = bind(clamps, model)
-        self.metrics = metrics
         # Clamps and hooks on the unembedding act on logits, so those must then be formed.
         self.forms_logits = (
-            metrics == "all" or bool(self.clamps.clamps) or _is_hooked(model.unembed)
+            self.metrics != "in_context" or bool(self.clamps.clamps) or _is_hooked(model.unembed)
         )
         self.chunk = chunk or (_CHUNK_WITH_LOGITS if self.forms_logits else _CHUNK_WITHOUT_LOGITS)
         self._compile = compile
@@ -128,6 +132,8 @@ class Scorer:
 
     @property
     def _metric_names(self) -> tuple[str, ...]:
+        if self.metrics == "own":
+            return tuple(self._own_metrics)
         return METRICS if self.metrics == "all" else IN_CONTEXT_METRICS
 
     def _forward(
@@ -153,9 +159,36 @@ class Scorer:
     def _score(self, outcome: Tensor, part: Sequences, W_U: Tensor | None) -> dict[str, Tensor]:
         if W_U is not None:
             return context_scores(outcome, W_U, self.model.b_U, part)
+        if self.metrics == "own":
+            return {name: _of_each(name, m, outcome, part) for name, m in self._own_metrics.items()}
         if self.metrics == "all":
             return score_sequences(outcome, part)
         return context_scores_of_logits(outcome, part)
+
+
+def _named(metrics: Metrics) -> tuple[str, dict[str, Metric]]:
+    """Which metrics are wanted: "all", "in_context" or "own", and the user's own by name."""
+    if isinstance(metrics, str):
+        if metrics not in ("all", "in_context"):
+            raise ValueError(
+                f"metrics must be 'all', 'in_context', or a list of functions; got {metrics!r}"
+            )
+        return metrics, {}
+    own = list(metrics)
+    names: list[str] = [getattr(metric, "__name__", "") for metric in own]
+    if not own or "" in names or len(set(names)) < len(names):
+        raise ValueError(f"metrics of your own need names (`__name__`) that differ; got {names}")
+    return "own", dict(zip(names, own, strict=True))
+
+
+def _of_each(name: str, metric: Metric, logits: Tensor, part: Sequences) -> Tensor:
+    values = metric(logits, part)
+    if values.shape != (len(part),):
+        raise ValueError(
+            f"the metric {name} must give a number for each of {len(part)} sequences; got a tensor "
+            f"of shape {list(values.shape)}"
+        )
+    return values
 
 
 def _is_hooked(module: nn.Module) -> bool:

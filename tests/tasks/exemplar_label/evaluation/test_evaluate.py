@@ -104,6 +104,33 @@ def test_nothing_asks_for_gradients():
     assert not any(values.requires_grad for values in scores.values())
 
 
+def entropy(logits, sequences):
+    return torch.distributions.Categorical(logits=logits).entropy()
+
+
+def right_minus_best(logits, sequences):
+    return logits.gather(1, sequences.right_labels[:, None])[:, 0] - logits.max(dim=1).values
+
+
+def test_metrics_of_ones_own():
+    model = a_model()
+    table = evaluate(model, SEQUENCES, chunk=7, metrics=[entropy, right_minus_best])
+    assert list(table.columns) == ["evaluator", "entropy", "right_minus_best", "n_sequences"]
+    with torch.no_grad():
+        for row, sequences in zip(table.itertuples(), SEQUENCES.values(), strict=True):
+            logits = model(sequences, return_type="query_logits")
+            assert row.entropy == pytest.approx(entropy(logits, sequences).mean().item(), abs=1e-5)
+            difference = right_minus_best(logits, sequences).mean().item()
+            assert row.right_minus_best == pytest.approx(difference, abs=1e-5)
+    for wrong, told in (
+        ([entropy, entropy], "names .* that differ"),
+        ([], "names"),
+        ([lambda logits, sequences: logits], "<lambda> must give a number for each of 40"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            evaluate(model, SEQUENCES, metrics=wrong)
+
+
 @pytest.mark.parametrize("options", [{"chunk": 0}, {"metrics": "some"}])
 def test_bad_options_are_refused_by_name(options, monkeypatch):
     # What a user without run-time type checks sees.
