@@ -53,11 +53,11 @@ def benchmark_evaluation(effort: Effort) -> list[Row]:
 
 def benchmark_checkpoints(effort: Effort) -> list[Row]:
     """Every checkpoint of a small run, in one call and by a loop of one's own."""
-    part = "a run's checkpoints"
+    part = "a small run's checkpoints"
     at_once, one_by_one = "evaluate_checkpoints", "a loop over models"
     with tempfile.TemporaryDirectory() as directory:
         config = preset("tiny").replace(
-            n_sequences=3_200, evaluate_at=Schedule(), checkpoint_at=Schedule(every=160)
+            n_sequences=1_600, evaluate_at=Schedule(), checkpoint_at=Schedule(every=160)
         )
         run = train(config, Path(directory) / "run", progress=False)
         sequences = run.evaluation_sequences

@@ -30,6 +30,7 @@ learn, and draw the figures of "Strategy Coopetition Explains the Emergence and 
 In-Context Learning" from your own runs."""
 
 LONGEST_ERROR = 500
+BENCHMARK_PARTS = ("full", "small", "busy", "evaluation", "checkpoints", "start-up", "clamps")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -148,7 +149,7 @@ def add_bench(commands) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=("full", "small", "busy", "evaluation", "checkpoints", "start-up", "clamps"),
+        choices=BENCHMARK_PARTS,
         help="one part of it; may be given again",
     )
     parser.add_argument("--quick", action="store_true", help="less, in a shorter time")
