@@ -12,9 +12,11 @@ import torch
 
 from coopetition_interp.benchmark.contenders import OurStep, Setting, full_size
 from coopetition_interp.benchmark.side_by_side import Effort, Row, side_by_side
+from coopetition_interp.training.task import models_own_loss
 from coopetition_interp.training.thread_trial import (
     fewest_worth_it,
     numbers_to_try,
+    step_on_a_copy,
     timed_in_turns,
 )
 
@@ -30,7 +32,7 @@ def benchmark_busy(effort: Effort) -> list[Row]:
     contenders: dict[int, Callable[[], object]] = {
         number: _with_threads(number, setting) for number in dict.fromkeys([1, own])
     }
-    uncompiled = OurStep(setting, compile=False)
+    uncompiled = step_on_a_copy(setting.model(), models_own_loss, setting.sampler.batch(0))
     with busy_programs(max(2, os.cpu_count() or 1)) as n_programs:
         chosen = fewest_worth_it(timed_in_turns(uncompiled, numbers_to_try(own), RUN_STEPS))
         if chosen not in contenders:

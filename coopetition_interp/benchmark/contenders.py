@@ -98,7 +98,7 @@ class OurStep:
 
     members: ClassVar[int] = 1
 
-    def __init__(self, setting: Setting, clamps: Iterable[Clamp] = (), compile: bool = True):
+    def __init__(self, setting: Setting, clamps: Iterable[Clamp] = ()):
         self._batch = setting.batches()
         self._step = TrainingStep(
             setting.model(),
@@ -106,7 +106,6 @@ class OurStep:
             N_STEPS,
             setting.sampler.batch(0),
             tuple(clamps),
-            compile=compile,
         )
 
     def __call__(self) -> Tensor:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import partial
 from time import perf_counter
 
 import torch
+from transformer_lens import HookedTransformer
 
+from coopetition_interp.interventions import bind
 from coopetition_interp.training.machine import COMPILE_ABOVE_STEPS
 from coopetition_interp.training.run_config import RunConfig
-from coopetition_interp.training.task import Task, device_of, moved
-from coopetition_interp.training.training_step import TrainingStep
+from coopetition_interp.training.task import (
+    Batch,
+    Loss,
+    Task,
+    device_of,
+    moved,
+    run_with_clamps,
+)
+from coopetition_interp.training.training_step import trainable_parameters
 
-LONGEST_SECONDS = 2.0
+LONGEST_SECONDS = 1.0
 LARGEST_SHARE = 0.03
 """Of the run, as long as the trial's own steps would make it."""
 FEWEST_ROUNDS = 3
@@ -28,7 +38,7 @@ def threads_of(config: RunConfig, task: Task, tell: bool) -> int:
     """The number of threads for a run: the config's, or the one that a trial finds best.
 
     The trial takes steps, uncompiled, on a copy of the model, with 1, 2, 4... threads in turns,
-    for two seconds at most; nothing of the run is changed by it. A run on a GPU, or one too short
+    for a second at most; nothing of the run is changed by it. A run on a GPU, or one too short
     to be worth it, has torch's own number. That number, which OMP_NUM_THREADS sets, is also the
     greatest that is tried.
 
@@ -44,17 +54,29 @@ def threads_of(config: RunConfig, task: Task, tell: bool) -> int:
     if config.n_threads or short or device.type != "cpu" or len(numbers) == 1:
         return config.n_threads or own
     with torch.random.fork_rng(devices=[]):
-        batch = moved(task.batch(0), device)
-        model = deepcopy(task.model)
-        step = TrainingStep(
-            model, config.optimizer, config.n_steps, batch, compile=False, loss=task.loss
-        )
-        times = timed_in_turns(lambda: step(batch), numbers, config.n_steps)
+        step = step_on_a_copy(task.model, task.loss, moved(task.batch(0), device))
+        times = timed_in_turns(step, numbers, config.n_steps)
     best = fewest_worth_it(times)
     told = ", ".join(f"{1e3 * seconds:.1f} ms with {n}" for n, seconds in times.items())
     if tell:
         print(f"CPU threads: {best} (a step, uncompiled, took {told}); n_threads=N sets it")
     return best
+
+
+def step_on_a_copy(model: HookedTransformer, loss: Loss, batch: Batch) -> Callable[[], None]:
+    """A step by torch's own autograd and Adam, at once there, with the large products of ours."""
+    copy = deepcopy(model)
+    run_model = partial(run_with_clamps, copy, bind((), copy))
+    # A rate of 0, or weights might become such that arithmetic is slower.
+    optimizer = torch.optim.Adam(trainable_parameters(copy).values(), lr=0.0, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            loss(run_model, batch).backward()
+        optimizer.step()
+
+    return step
 
 
 def numbers_to_try(most: int) -> list[int]:
