@@ -3,14 +3,21 @@
     import coopetition_interp as ci
 
 gives what a notebook needs; each name is imported when it is first used.
+
+Threads of torch that wait for each other sleep instead of spinning, so that a busy machine is not
+made busier: OMP_WAIT_POLICY is set to PASSIVE here unless it, or GOMP_SPINCOUNT, is set already.
+OpenMP reads it when torch is loaded, so this acts only if the package is imported before torch.
 """
 
 import importlib
+import os
 import warnings
 from importlib.metadata import version
 from typing import Any
 
 __version__ = version("coopetition-interp")
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # TransformerLens 3.9 announces, at every construction, that 4.0 drops HookedTransformer. This
 # package pins transformer-lens < 4 for that reason (see the README), so the notice is no news.

@@ -1,5 +1,8 @@
 """What every test shares: one thread (tests run side by side), fixed draws, a small trained run."""
 
+import coopetition_interp  # noqa: F401  before torch, whose threads then sleep when they wait
+
+# isort: split
 import re
 import signal
 from collections.abc import Iterator

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import coopetition_interp
-from coopetition_interp.command_line.arguments import OneLineParser, check_words, whole_number
+from coopetition_interp.command_line.arguments import (
+    OneLineParser,
+    check_words,
+    file_to_write,
+    whole_number,
+)
 from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
@@ -25,6 +30,7 @@ learn, and draw the figures of "Strategy Coopetition Explains the Emergence and 
 In-Context Learning" from your own runs."""
 
 LONGEST_ERROR = 500
+BENCHMARK_PARTS = ("full", "small", "busy", "evaluation", "checkpoints", "start-up", "clamps")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -137,13 +143,24 @@ def add_bench(commands) -> None:
     parser = subcommand(
         commands,
         "bench",
-        "time training steps, sampling and evaluation against yardsticks, side by side",
+        "time training steps, evaluation and start-up against yardsticks, side by side",
+        "All of it takes some minutes; --quick leaves parts out, and measures for a shorter time.",
     )
     parser.add_argument(
-        "--only", choices=("full", "small", "evaluation", "clamps"), help="one part of it"
+        "--only",
+        action="append",
+        choices=BENCHMARK_PARTS,
+        help="one part of it; may be given again",
+    )
+    parser.add_argument("--quick", action="store_true", help="less, in a shorter time")
+    parser.add_argument(
+        "--rounds", type=whole_number(1, 10_000), metavar="N", help="rounds of each measurement"
     )
     parser.add_argument(
-        "--repeats", type=whole_number(1, 10_000), default=5, help="rounds of each measurement"
+        "--json",
+        type=file_to_write,
+        metavar="FILE",
+        help="write the numbers there, with a description of the machine",
     )
     parser.set_defaults(run=_bench)
 
@@ -151,4 +168,4 @@ def add_bench(commands) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from coopetition_interp.benchmark import run_benchmark
 
-    run_benchmark(only=options.only, repeats=options.repeats)
+    run_benchmark(options.only, options.quick, options.rounds, options.json)

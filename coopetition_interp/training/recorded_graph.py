@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch._inductor.config as inductor_config
 from torch import Tensor
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 SMALL_PRODUCT = 4096
 """Batched products of fewer multiplications each are left to inductor to fuse."""
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Callable[..., Any]:
+def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModule:
     """The tensor operations of `function` at the shapes of `inputs`, as a function of tensors.
 
     Args:
@@ -27,38 +29,87 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Callable[.
             else it looks at is looked at now, once.
         inputs: Example inputs; they are copied, not written into.
     """
-    copies = [tensor.detach().clone() for tensor in inputs]
-    return make_fx(function, decomposition_table=_REWRITTEN)(*copies)
+    recorded = make_fx(function, decomposition_table=_REWRITTEN)(*_copied(inputs))
+    for node in recorded.graph.nodes:
+        node.meta.clear()  # an example of each result, each of a world of its own: not compilable
+    return recorded
 
 
 def compile_record(
-    recorded: Callable[..., Any], inputs: Sequence[Tensor]
+    recorded: GraphModule, inputs: Sequence[Tensor]
 ) -> tuple[Callable[..., Any], bool]:
     """Compiles a record, trying it on copies of `inputs`.
+
+    What inductor made is kept in its cache on disk (TORCHINDUCTOR_CACHE_DIR, by default in the
+    system's directory for temporary files), where a later process finds it for an equal record.
 
     Returns:
         The compiled function and True; or, with a warning, the record itself and False where
         there is no working compiler.
     """
-    on_cpu = inputs[0].device.type == "cpu"
-    try:
-        compiled = torch.compile(
-            recorded,
-            fullgraph=True,
-            dynamic=False,
-            options={"cpp_wrapper": True} if on_cpu else {},
+    ways = [_compile_traced]
+    if inputs[0].device.type == "cpu" and hasattr(torch._inductor, "standalone_compile"):
+        ways.insert(0, _compile_untraced)
+    for compile in ways:
+        try:
+            compiled = compile(recorded, inputs)
+            compiled(*_copied(inputs))
+        except Exception as error:  # whatever a missing or broken toolchain raises
+            problem = error
+        else:
+            return compiled, True
+    warnings.warn(
+        "torch.compile does not work here, so this runs several times slower; a C++ compiler "
+        "(Debian: apt install g++) is what is usually missing. It said: "
+        f"{str(problem).strip().splitlines()[0]}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return recorded, False
+
+
+def _compile_untraced(recorded: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    """Inductor alone: a record is a graph already, so tracing it again is time lost."""
+    examples = _copied(inputs)
+    # Asking g++ which vector instructions it knows, one by one, takes longer than compiling.
+    options = {**_options(inputs), "cpp.vec_isa_ok": True}
+    with torch.no_grad(), inductor_config.patch(options):
+        compiled = torch._inductor.standalone_compile(
+            recorded, list(examples), dynamic_shapes="from_example_inputs"
         )
-        compiled(*[tensor.detach().clone() for tensor in inputs])
-    except Exception as error:  # whatever a missing or broken toolchain raises
-        warnings.warn(
-            "torch.compile does not work here, so this runs several times slower; a C++ compiler "
-            "(Debian: apt install g++) is what is usually missing. It said: "
-            f"{str(error).strip().splitlines()[0]}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return recorded, False
-    return compiled, True
+    made_for = [example.to("meta") for example in examples]
+
+    def call(*tensors: Tensor) -> Any:
+        """Nothing but this keeps kernels from tensors that they were not made for."""
+        fitting = []
+        for tensor, own in zip(tensors, made_for, strict=True):
+            given, wanted = (tensor.shape, tensor.dtype), (own.shape, own.dtype)
+            if given != wanted or tensor.device.type != "cpu":
+                raise ValueError(f"compiled for {wanted} on the CPU; got {given}, {tensor.device}")
+            if tensor.stride() != own.stride():  # only of what is read: state is contiguous
+                tensor = torch.empty_like(own, device="cpu").copy_(tensor)
+            fitting.append(tensor)
+        return compiled(*fitting)
+
+    return call
+
+
+def _compile_traced(recorded: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    return torch.compile(recorded, fullgraph=True, dynamic=False, options=_options(inputs))
+
+
+def _options(inputs: Sequence[Tensor]) -> dict[str, Any]:
+    """What inductor is told: to write the whole in C++, for the number of threads as it is now.
+
+    That number is then part of what finds a kernel in the cache, in every version of torch.
+    """
+    if inputs[0].device.type != "cpu":
+        return {}
+    return {"cpp_wrapper": True, "cpp.threads": torch.get_num_threads()}
+
+
+def _copied(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
 
 
 def _fusible_bmm(left: Tensor, right: Tensor) -> Any:

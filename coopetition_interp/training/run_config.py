@@ -84,8 +84,9 @@ class RunConfig(Config):
         evaluate_at: When it is measured.
         checkpoint_at: When weights are kept.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        n_threads: CPU threads; 0 for torch's own choice. The number used is saved with the run
-            and kept on resuming, for the same bits.
+        n_threads: CPU threads; 0 for what a trial at the start finds best, up to torch's own
+            choice (which a run of up to 3000 steps has without a trial). The number used is saved
+            with the run and kept on resuming, for the same bits.
         compile: Compile the training step; "auto" does so for runs of over 3000 steps.
     """
 

@@ -31,6 +31,7 @@ from coopetition_interp.training.task import (
     check_evaluators,
     moved,
 )
+from coopetition_interp.training.thread_trial import threads_of
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 OnEvaluation = Callable[[pd.DataFrame], None]
@@ -79,6 +80,7 @@ def train(
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
             task = _build(config, device)
+            torch.set_num_threads(threads_of(config, task, progress))
             resolved = {
                 **task.resolved,
                 "device": device.type,

@@ -153,9 +153,10 @@ class TrainingStep:
         self._example_shapes = _shapes(tensors)
         self._scales = torch.zeros(2, device=tensors[0].device)
         inputs = self._graph_inputs(tensors)
-        self._graph, self.compiled = record(self._step_operations, inputs), False
-        if compile:
-            self._graph, self.compiled = compile_record(self._graph, inputs)
+        recorded = record(self._step_operations, inputs)
+        self._graph, self.compiled = (
+            compile_record(recorded, inputs) if compile else (recorded, False)
+        )
 
     def __call__(self, batch: Batch) -> Float[Tensor, ""]:
         """Takes one step on a batch.

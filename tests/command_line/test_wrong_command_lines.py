@@ -182,7 +182,7 @@ WRONG = [
     ["features", "x.h5", "--encoder", "resnet19"],
     ["features", "x.h5", "--image-size", "0"],
     ["features", "x.h5", "--image-size", "1e30"],
-    ["bench", "--repeats", "0"],
+    ["bench", "--rounds", "0"],
     ["bench", "--only", "everything"],
 ]
 

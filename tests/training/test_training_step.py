@@ -1,6 +1,7 @@
 """A recorded step is the step that torch's own autograd and Adam would take."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,12 @@ def test_compiled_equals_recorded(clamp):
     for index in range(5):
         batch = random_batch(index)
         torch.testing.assert_close(recorded(batch), compiled(batch), atol=1e-4, rtol=1e-4)
+    batch = random_batch(5)
+    strided = replace(batch, exemplars=batch.exemplars.mT.contiguous().mT)
+    assert not strided.exemplars.is_contiguous()
+    torch.testing.assert_close(recorded(batch), compiled(strided), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"torch.float32.*; got .*torch.float64"):
+        compiled(replace(batch, exemplars=batch.exemplars.double()))
 
 
 def test_attention_biases_stay_zero():

@@ -1,0 +1,55 @@
+"""The benchmark compares what does the same, takes ratios within rounds, and writes both forms."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from coopetition_interp.benchmark import PARTS
+from coopetition_interp.benchmark.contenders import GoodLoop, PlainLoop, small_size
+from coopetition_interp.benchmark.side_by_side import Effort, Times, side_by_side
+from coopetition_interp.command_line import main
+from coopetition_interp.command_line.main import BENCHMARK_PARTS
+
+
+def test_the_good_users_loss_is_the_plain_loops():
+    setting = small_size()
+    plain, good = PlainLoop(setting), GoodLoop(setting)
+    good.model.load_state_dict(plain.model.state_dict())
+    good.exemplar_embed.load_state_dict(plain.exemplar_embed.state_dict())
+    batch = setting.sampler.batch(0)
+    # Logits of one token or of all are other products; single precision tells them apart.
+    torch.testing.assert_close(good.query_loss(batch), plain.loss(batch), atol=1e-5, rtol=1e-5)
+
+
+def test_ratios_are_of_the_same_round():
+    # A machine that slows down tenfold between rounds changes no ratio.
+    times = Times({"ours": [1.0, 10.0, 1.0], "other": [3.0, 30.0, 3.0]})
+    assert times.ratio("other", "ours") == 3.0
+
+
+def test_contenders_take_turns():
+    turns = []
+    contenders = {name: lambda name=name: turns.append(name) for name in "ab"}
+    times = side_by_side(contenders, Effort(rounds=3, seconds_per_turn=0.0))
+    assert turns == [*"aabb", *"ababab"]
+    assert {name: len(seconds) for name, seconds in times.seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    assert main(["bench", "--only", "checkpoints", "--rounds", "1", "--json", str(file)]) == 0
+    written = json.loads(file.read_text(encoding="utf-8"))
+    rows = pd.DataFrame(written["rows"]).set_index("what").value
+    assert rows["checkpoints"] == 11
+    assert rows["evaluate_checkpoints, times the speed of the loop"] == pytest.approx(
+        rows["a loop over models"] / rows["evaluate_checkpoints"]
+    )
+    assert {"processor", "cores", "torch", "load_average"} <= set(written["machine"])
+    told = capsys.readouterr().out
+    assert all(what in told for what in rows.index)
+
+
+def test_the_command_knows_every_part():
+    assert tuple(PARTS) == BENCHMARK_PARTS
