@@ -31,6 +31,7 @@ from coopetition_interp.training.task import (
     check_evaluators,
     moved,
 )
+from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 OnEvaluation = Callable[[pd.DataFrame], None]
@@ -309,7 +310,8 @@ def _loop(
         if moment in training.evaluations:
             evaluate = training.evaluate.at(moment * config.batch_size)
             scores = evaluate(task.evaluation_sequences)
-            record.add_evaluation(scores, moment, log)
+            penalty = config.optimizer.penalty(trainable_parameters(task.model))
+            record.add_evaluation(scores, moment, log, penalty)
             bar.set_postfix(record.headline(config))
             if on_evaluation is not None:
                 on_evaluation(record.metrics.copy())

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, with_config
 from transformer_lens import HookedTransformer
 from typing_extensions import NotRequired
 
-from coopetition_interp.config_class import Config, Count, Integer, Seed, config_class
+from coopetition_interp.config_class import Config, Count, Flag, Integer, Seed, config_class
 from coopetition_interp.interventions import Clamps
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureBank,
@@ -62,15 +62,26 @@ class ClassesConfig(Config):
         n_train_exemplars: Exemplars per training class; null for all.
         n_held_out: Held-out classes kept; null for all that are left.
         shuffle_seed: Seed of the order in which groups are taken; null for the bank's order.
+        groups_as_classes: Make each group one class first: that of a character with its drawings
+            in all transforms.
     """
 
     n_train: Count | None = None
     n_train_exemplars: Count | None = None
     n_held_out: Annotated[Integer, Field(ge=0, le=10**9)] | None = None
     shuffle_seed: Seed | None = None
+    groups_as_classes: Flag = False
+
+    def of(self, bank: FeatureBank) -> FeatureBank:
+        """The bank whose classes these are: with `groups_as_classes` that of its groups.
+
+        Raises:
+            ValueError: Groups are not all of one size.
+        """
+        return bank.groups_as_classes() if self.groups_as_classes else bank
 
     def split(self, bank: FeatureBank) -> FeatureSplit:
-        """The training and held-out classes and exemplars of a bank.
+        """The training and held-out classes and exemplars of what `of` gave.
 
         Raises:
             ValueError: More is asked for than the bank holds.
@@ -146,7 +157,13 @@ class ExemplarLabelConfig(RunConfig):
         from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 
         assert isinstance(model, ExemplarLabelTransformer)
-        return partial(evaluate_with, Scorer(model, clamps, compile=compile))
+        scorer = Scorer(
+            model,
+            clamps,
+            compile=compile,
+            labels_per_class=self.sequences.n_labels_per_class,
+        )
+        return partial(evaluate_with, scorer)
 
     def _check_evaluators(self) -> None:
         if not self.evaluators:
@@ -160,6 +177,11 @@ class ExemplarLabelConfig(RunConfig):
                     f"evaluator {evaluator.name!r} has sequences of {evaluator.sequences.n_pairs} "
                     f"pairs, but the model's context holds the {self.sequences.n_pairs} of "
                     "training: lower its n_pairs or raise sequences.n_pairs"
+                )
+            if evaluator.score == "class_accuracy" and self.sequences.n_labels_per_class == 1:
+                raise ValueError(
+                    f"evaluator {evaluator.name!r} is scored by class_accuracy, but classes own "
+                    "one label: take accuracy, or raise sequences.n_labels_per_class"
                 )
 
     def _check_optimizer(self) -> None:

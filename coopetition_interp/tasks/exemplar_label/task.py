@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def query_loss(run_model: RunModel, sequences: Sequences) -> Float[Tensor, ""]:
 
 def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
     """See `RunConfig.build`."""
-    bank = config.features.load()
+    bank = config.classes.of(config.features.load())
     split = config.classes.split(bank)
     sampler = SequenceSampler(
         bank,
@@ -68,6 +69,9 @@ def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
         "n_labels": sampler.n_labels,
         "features_sha256": bank.digest(),
     }
+    if config.sequences.class_weights is not None:
+        weights = config.sequences.class_weights.load()
+        resolved["class_weights_sha256"] = hashlib.sha256(weights.tobytes()).hexdigest()
     return ExemplarLabelTask(
         model=config.fresh_model(resolved),
         evaluation_sequences=make_evaluation_sequences(

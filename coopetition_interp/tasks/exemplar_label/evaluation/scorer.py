@@ -41,6 +41,8 @@ class Scorer:
         compile: Compile the forward pass, once for each shape of sequences. Takes some ten
             seconds; worth it for hundreds of evaluations.
         chunk: Sequences run at a time; None chooses.
+        labels_per_class: How many labels a class owns; with several, "class_accuracy" is among the
+            metrics.
 
     Raises:
         ValueError: If `chunk` or `metrics` is not of the stated kind, or a clamp does not fit.
@@ -53,6 +55,7 @@ class Scorer:
         metrics: Metrics = "all",
         compile: bool = False,
         chunk: int | None = None,
+        labels_per_class: int = 1,
     ):
         if metrics not in ("all", "in_context"):
             raise ValueError(f"metrics must be 'all' or 'in_context'; got {metrics!r}")
@@ -61,6 +64,7 @@ class Scorer:
         self.model = model
         self.clamps = bind(clamps, model)
         self.metrics = metrics
+        self.labels_per_class = labels_per_class
         # Clamps and hooks on the unembedding act on logits, so those must then be formed.
         self.forms_logits = (
             metrics == "all" or bool(self.clamps.clamps) or _is_hooked(model.unembed)
@@ -128,7 +132,9 @@ class Scorer:
 
     @property
     def _metric_names(self) -> tuple[str, ...]:
-        return METRICS if self.metrics == "all" else IN_CONTEXT_METRICS
+        if self.metrics == "in_context":
+            return IN_CONTEXT_METRICS
+        return METRICS if self.labels_per_class == 1 else (*METRICS, "class_accuracy")
 
     def _forward(
         self, part: Sequences, parameters: dict[str, Tensor] | None = None
@@ -154,7 +160,7 @@ class Scorer:
         if W_U is not None:
             return context_scores(outcome, W_U, self.model.b_U, part)
         if self.metrics == "all":
-            return score_sequences(outcome, part)
+            return score_sequences(outcome, part, self.labels_per_class)
         return context_scores_of_logits(outcome, part)
 
 
