@@ -217,7 +217,9 @@ def _sampler_and_model(
         batch_size=32,
         seed=0,
     )
-    return sampler, shape.build(bank.d_feature, sampler.n_labels, config.n_pairs)
+    model = shape.build(bank.d_feature, sampler.n_labels, config.n_pairs)
+    assert isinstance(model, ExemplarLabelTransformer)
+    return sampler, model
 
 
 class PlainLoop:

@@ -125,7 +125,7 @@ def _presets(options: argparse.Namespace) -> None:
         for name, make in PRESETS.items():
             print(f"{name:<15} {(make.__doc__ or '').splitlines()[0]}")
         return
-    for name, value in dotted_fields(preset(options.name).to_dict()):
+    for name, value in dotted_fields(preset(options.name).to_dict(whole=True)):
         print(f"{name}={value}")
 
 

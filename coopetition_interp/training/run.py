@@ -11,8 +11,9 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
+from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
@@ -106,9 +107,10 @@ class Run:
         self.require_resolved_sizes(tensors, path)
         model = self._fresh_model()
         _copy_weights(model, tensors, path)
-        return model.to(device, print_details=False)
+        put_on(model, device)
+        return model
 
-    def _fresh_model(self) -> HookedTransformer:
+    def _fresh_model(self) -> HookedRootModule:
         return self.config.fresh_model(self.resolved)
 
     @cached_property

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind
 from coopetition_interp.training.recorded_graph import compile_record, record
@@ -132,7 +132,7 @@ class TrainingStep:
 
     def __init__(
         self,
-        model: HookedTransformer,
+        model: HookedRootModule,
         optimizer: OptimizerConfig,
         n_steps: int,
         example: Batch,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
 from coopetition_interp.tasks.exemplar_label.sequences import (
     Sequences,
@@ -31,7 +31,7 @@ class ExemplarLabelTask(Task):
         sampler: Training batches by step.
     """
 
-    model: ExemplarLabelTransformer
+    model: ExemplarLabelModel
     evaluation_sequences: Mapping[str, Sequences]
     bank: FeatureBank
     split: FeatureSplit

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.sequences import (
     IN_CONTEXT_METRICS,
     METRICS,
@@ -21,6 +21,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     score_sequences,
 )
 from coopetition_interp.training.recorded_graph import compile_record, record
+from coopetition_interp.training.task import device_of
 
 Metrics = Literal["all", "in_context"]
 
@@ -50,7 +51,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: ExemplarLabelTransformer,
+        model: ExemplarLabelModel,
         clamps: Iterable[Clamp] | BoundClamps = (),
         metrics: Metrics = "all",
         compile: bool = False,
@@ -86,7 +87,7 @@ class Scorer:
             sequences: The sequences.
             W_U: `unembedding_by_label()` of the model as it is now, if at hand.
         """
-        device = self.model.W_exemplar.device
+        device = device_of(self.model)
         if self.metrics == "in_context" and not sequences.carries_right_label.any():
             meaningless = torch.full((len(sequences),), float("nan"), device=device)
             return dict.fromkeys(IN_CONTEXT_METRICS, meaningless)

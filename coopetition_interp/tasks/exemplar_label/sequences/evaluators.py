@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import field
 from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
-from coopetition_interp.config_class import Config, Count, Integer, Text, config_class, shortened
+from coopetition_interp.config_class import (
+    ADDED_LATER,
+    Config,
+    Count,
+    Integer,
+    Text,
+    config_class,
+    shortened,
+)
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.tasks.exemplar_label.sequences.sampler import (
     SequenceSampler,
@@ -59,7 +68,7 @@ class EvaluatorConfig(Config):
     n_classes: Count | None = 1600
     n_exemplars: Count | None = 5
     score: Score = "in_context_accuracy"
-    first_class: Count = 1
+    first_class: Count = field(default=1, kw_only=True, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w .+-]*", self.name) or self.name.lower() in _NO_NAMES:

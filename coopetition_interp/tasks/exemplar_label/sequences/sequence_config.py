@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from pydantic import Field
 
 from coopetition_interp.config_class import (
+    ADDED_LATER,
     Config,
     Count,
     Flag,
@@ -137,8 +138,8 @@ class SequenceConfig(Config):
     label_pair_train_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.8
     label_pair_seed: Seed = 0
     input_noise_sd: Annotated[Number, Field(ge=0, le=1000)] = 0.0
-    distinct_exemplars: Flag = False
-    class_weights: ClassWeights | None = None
+    distinct_exemplars: Flag = field(default=False, kw_only=True, metadata=ADDED_LATER)
+    class_weights: ClassWeights | None = field(default=None, kw_only=True, metadata=ADDED_LATER)
     n_exemplars: Count | None = None
     n_classes: Annotated[Integer, Field(ge=2, le=10**9)] | None = None
 
