@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import coopetition_interp
 from coopetition_interp.command_line.arguments import OneLineParser, check_words, whole_number
+from coopetition_interp.command_line.clusters import add_clusters
 from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_features(commands)
+    add_clusters(commands)
     add_sweep(commands)
     add_figures(commands)
     add_pack(commands)

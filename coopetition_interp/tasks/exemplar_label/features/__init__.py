@@ -26,6 +26,11 @@ from coopetition_interp.tasks.exemplar_label.features.one_hot import (
     one_hot_features,
 )
 from coopetition_interp.tasks.exemplar_label.features.sources import FeatureSource, build_bank
+from coopetition_interp.tasks.exemplar_label.features.token_clusters import (
+    clustered_tokens,
+    cosine_k_means,
+    read_embedding,
+)
 
 __all__ = [
     "EmbeddedOmniglot",
@@ -40,10 +45,13 @@ __all__ = [
     "OneHotFeatures",
     "allow_downloads",
     "build_bank",
+    "clustered_tokens",
+    "cosine_k_means",
     "gaussian_features",
     "load_feature_file",
     "omniglot_features",
     "one_hot_features",
+    "read_embedding",
     "save_compressed_feature_file",
     "save_feature_file",
 ]
