@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 
+from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
@@ -115,8 +116,7 @@ class Run:
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:
-        parameters = self._fresh_model().named_parameters()
-        return {name: parameter.shape for name, parameter in parameters}
+        return {name: weight.shape for name, weight in weights_of(self._fresh_model()).items()}
 
     def require_resolved_sizes(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Refuses a checkpoint that does not go with `resolved`, before any model is built.
@@ -156,7 +156,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def _copy_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    parameters = dict(model.named_parameters())
+    parameters = weights_of(model)
     _require_same_shapes(tensors, {name: p.shape for name, p in parameters.items()}, path)
     with torch.no_grad():
         for name, parameter in parameters.items():

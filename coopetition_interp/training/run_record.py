@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
@@ -133,7 +134,7 @@ class RunRecord:
         Raises:
             NonFiniteLossError: A weight is not finite; nothing is saved.
         """
-        weights = dict(model.named_parameters())
+        weights = weights_of(model)
         for name, weight in weights.items():
             if not torch.isfinite(weight).all():
                 raise self._not_finite(f"{name} is not finite", steps_done)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
+from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.sequences import (
     IN_CONTEXT_METRICS,
@@ -121,7 +122,7 @@ class Scorer:
         if not self._compile:
             return self._score(self._forward(part), part, W_U)
         # Detached, as those that the record is tried on: parameters would be compiled anew.
-        weights = [parameter.detach() for parameter in self.model.parameters()]
+        weights = [weight.detach() for weight in weights_of(self.model).values()]
         inputs = [*weights, part.exemplars, part.labels, part.roles]
         shape = part.exemplars.shape
         if shape not in self._compiled:
@@ -149,7 +150,7 @@ class Scorer:
     def _recorded(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What is compiled: the metrics where logits are formed, else what comes before them."""
         *weights, exemplars, labels, roles = inputs
-        names = [name for name, _ in self.model.named_parameters()]
+        names = list(weights_of(self.model))
         part = Sequences(exemplars, labels, roles)
         outcome = self._forward(part, dict(zip(names, weights, strict=True)))
         if not self.forms_logits:

@@ -21,6 +21,7 @@ from coopetition_interp.tasks.exemplar_label.features.omniglot import (
     omniglot_features,
 )
 from coopetition_interp.tasks.exemplar_label.features.omniglot_folder import OmniglotError
+from coopetition_interp.tasks.exemplar_label.features.omniglot_images import OmniglotImages
 from coopetition_interp.tasks.exemplar_label.features.one_hot import (
     OneHotFeatures,
     one_hot_features,
@@ -42,6 +43,7 @@ __all__ = [
     "GaussianFeatures",
     "OmniglotError",
     "OmniglotFeatures",
+    "OmniglotImages",
     "OneHotFeatures",
     "allow_downloads",
     "build_bank",

@@ -18,6 +18,7 @@ from coopetition_interp.tasks.exemplar_label.model.token_embedding import (
     ExemplarEmbed,
     PlainUnembed,
     embed_sequences,
+    make_exemplar_embed,
 )
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
@@ -59,6 +60,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         sinusoidal_base: If given, `pos_embed.W_pos` holds sinusoids of this time constant and is
             not trained. Requires `cfg.positional_embedding_type == "standard"`.
         init_seed: Seed of the initial weights (see `initialisation`).
+        exemplar_embedding: "linear", or "resnet" for an `ImageEmbed`.
 
     Raises:
         ValueError: If `cfg` contradicts itself or cannot be fed exemplar-label sequences.
@@ -73,6 +75,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         d_feature: int,
         sinusoidal_base: float | None = None,
         init_seed: int = 0,
+        exemplar_embedding: Literal["linear", "resnet"] = "linear",
     ):
         from coopetition_interp.tasks.exemplar_label.model.initialisation import initialise
 
@@ -95,7 +98,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
             super().__init__(cfg, move_to_device=False)
         self.d_feature = d_feature
         self.sinusoidal_base = sinusoidal_base
-        self.exemplar_embed = ExemplarEmbed(d_feature, self.cfg)
+        self.exemplar_embed = make_exemplar_embed(exemplar_embedding, d_feature, self.cfg)
         self.unembed = PlainUnembed(self.cfg)
         for index in range(self.cfg.n_layers):
             self.blocks[index] = JoinedBlock(self.cfg, index)
@@ -111,7 +114,8 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
 
     @property
     def W_exemplar(self) -> Float[Tensor, "d_feature d_model"]:
-        """Weight of the exemplar embedding."""
+        """Weight of a linear exemplar embedding."""
+        assert isinstance(self.exemplar_embed, ExemplarEmbed)
         return self.exemplar_embed.W
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:

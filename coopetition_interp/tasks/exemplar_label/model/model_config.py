@@ -37,6 +37,8 @@ class ModelConfig(Config):
     Attributes:
         kind: "transformer" (an `ExemplarLabelTransformer`), or "rnn" or "lstm" (a
             `RecurrentModel`) of the same depth and width.
+        exemplar_embedding: "linear", or "resnet": a small residual network on images' pixels (an
+            `ImageEmbed`).
         n_layers: Transformer blocks, or recurrent layers.
         n_heads: Attention heads per block of a transformer.
         d_head: Size of a head.
@@ -55,6 +57,9 @@ class ModelConfig(Config):
 
     kind: Literal["transformer", "rnn", "lstm"] = field(
         default="transformer", kw_only=True, metadata=ADDED_LATER
+    )
+    exemplar_embedding: Literal["linear", "resnet"] = field(
+        default="linear", kw_only=True, metadata=ADDED_LATER
     )
     n_layers: Annotated[Integer, Field(ge=1, le=100)] = 2
     n_heads: Annotated[Integer, Field(ge=1, le=1000)] = 8
@@ -112,7 +117,8 @@ class ModelConfig(Config):
             "rnn": 2 * self.d_model,
             "lstm": 8 * self.d_model,
         }[self.kind]
-        embedded = d_feature + 2 * n_labels + 2 * n_pairs + 1
+        read = d_feature if self.exemplar_embedding == "linear" else 0  # a resnet is small
+        embedded = read + 2 * n_labels + 2 * n_pairs + 1
         return self.d_model * (self.n_layers * of_a_layer + embedded)
 
     def build(self, d_feature: int, n_labels: int, n_pairs: int) -> ExemplarLabelModel:
@@ -120,6 +126,7 @@ class ModelConfig(Config):
 
         Raises:
             ConfigError: If it would have more than `MOST_PARAMETERS`.
+            ValueError: If exemplars are no images, and it is to embed images.
         """
         n_parameters = self.count_parameters(d_feature, n_labels, n_pairs)
         if n_parameters > MOST_PARAMETERS:
@@ -130,6 +137,7 @@ class ModelConfig(Config):
             )
         cfg = self.hooked_transformer_config(n_labels, n_pairs)
         base = self.position_base if self.positions == "sinusoidal" else None
+        shape = (cfg, d_feature, base, self.init_seed, self.exemplar_embedding)
         if self.kind == "transformer":
-            return ExemplarLabelTransformer(cfg, d_feature, base, self.init_seed)
-        return RecurrentModel(self.kind, cfg, d_feature, base, self.init_seed)
+            return ExemplarLabelTransformer(*shape).eval()
+        return RecurrentModel(self.kind, *shape).eval()

@@ -18,9 +18,9 @@ from coopetition_interp.tasks.exemplar_label.model.initialisation import (
     lecun_normal,
 )
 from coopetition_interp.tasks.exemplar_label.model.token_embedding import (
-    ExemplarEmbed,
     PlainUnembed,
     embed_sequences,
+    make_exemplar_embed,
 )
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
@@ -89,6 +89,7 @@ class RecurrentModel(HookedRootModule):
         d_feature: Width of an exemplar's features.
         sinusoidal_base: As of `ExemplarLabelTransformer`.
         init_seed: Seed of the initial weights.
+        exemplar_embedding: "linear", or "resnet" for an `ImageEmbed`.
     """
 
     gives_query_logits = True
@@ -100,12 +101,13 @@ class RecurrentModel(HookedRootModule):
         d_feature: int,
         sinusoidal_base: float | None = None,
         init_seed: int = 0,
+        exemplar_embedding: Literal["linear", "resnet"] = "linear",
     ):
         super().__init__()
         self.cfg = cfg
         self.d_feature = d_feature
         self.sinusoidal_base = sinusoidal_base
-        self.exemplar_embed = ExemplarEmbed(d_feature, cfg)
+        self.exemplar_embed = make_exemplar_embed(exemplar_embedding, d_feature, cfg)
         self.embed = Embed(cfg)
         self.hook_embed = HookPoint()
         self.pos_embed = PosEmbed(cfg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from transformer_lens import HookedTransformerConfig
 from transformer_lens.components import Unembed
 from transformer_lens.hook_points import HookPoint
 
+from coopetition_interp.tasks.exemplar_label.model.image_embedding import ImageEmbed
 from coopetition_interp.tasks.exemplar_label.model.initialisation import lecun_normal
 from coopetition_interp.tasks.exemplar_label.model.label_lookup import lookup_labels
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
@@ -43,6 +44,13 @@ class ExemplarEmbed(nn.Module):
         if self.hook_in._forward_hooks:
             exemplars = exemplars.clone()  # a hook that writes in place must not reach the input
         return self.hook_out(self.hook_in(exemplars) @ self.W + self.b)
+
+
+def make_exemplar_embed(
+    kind: Literal["linear", "resnet"], d_feature: int, cfg: HookedTransformerConfig
+) -> ExemplarEmbed | ImageEmbed:
+    """The embedding of exemplars that a config names."""
+    return ImageEmbed(d_feature, cfg) if kind == "resnet" else ExemplarEmbed(d_feature, cfg)
 
 
 class PlainUnembed(Unembed):
