@@ -65,6 +65,12 @@ def swept_panels(
     return curve_panels(long, dict.fromkeys(panels, styles), y, swept, title, within="panel")
 
 
+def size_names(table: pd.DataFrame) -> list[str]:
+    """Each row's classes and exemplars, as in "1,600 x 20"."""
+    sizes = zip(table["n_classes"], table["n_exemplars"], strict=True)
+    return [f"{classes:,} x {exemplars}" for classes, exemplars in sizes]
+
+
 def shapes(
     table: pd.DataFrame,
     by: str | Sequence[str],

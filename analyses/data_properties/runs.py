@@ -76,7 +76,13 @@ ROLES = ("burstiness", "variation", "labels", "classes", "zipf", "architecture")
 
 SCALES: dict[str, Scale] = {
     "tiny": Scale(
-        dict.fromkeys(ROLES, 4_000), dict.fromkeys(ROLES, THREE), (10, 20, 60), 20, 3, (2,), 1.0
+        dict.fromkeys(ROLES, 4_000),
+        {**dict.fromkeys(ROLES, THREE), "architecture": (5,)},
+        (10, 20, 60),
+        20,
+        3,
+        (2,),
+        1.0,
     ),
     "laptop": Scale(
         lengths={

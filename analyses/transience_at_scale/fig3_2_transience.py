@@ -72,7 +72,7 @@ def beside(tables: Tables) -> list[Beside]:
     for seed, run in tables[""].groupby("init_seed"):
         moments = moments_of(run)
         icl = run[run["evaluator"] == "icl"]
-        lowest = icl.loc[icl["loss"].idxmin(), "sequences_seen"]
+        lowest = float(icl.loc[icl["loss"].idxmin(), "sequences_seen"])
         peak, crossing = (
             "never" if moment is None else sequence_count(moment)
             for moment in (moments.peak, moments.crossing)
@@ -82,20 +82,23 @@ def beside(tables: Tables) -> list[Beside]:
     return told
 
 
+def _loss_since_peak(run: pd.DataFrame) -> float | None:
+    return _since_peak(run, "train", "training_loss")
+
+
+def _iwl_since_peak(run: pd.DataFrame) -> float | None:
+    return _since_peak(run, "iwl", "accuracy")
+
+
 def _since_peak(run: pd.DataFrame, evaluator: str, metric: str) -> float | None:
+    """The mean of the last tenth less the value nearest ICL's peak; None if it did not emerge."""
     shape = shape_of(run)
     if not shape.emerged:
         return None
-    return window_mean(run, evaluator, metric, start=0.9) - _near(
-        run, evaluator, metric, shape.peak
-    )
-
-
-def _near(run: pd.DataFrame, evaluator: str, metric: str, moment: float) -> float:
     rows = run[(run["evaluator"] == evaluator) & run[metric].notna()]
-    return float(
-        rows[metric].iloc[int((rows["sequences_seen"] - moment).abs().to_numpy().argmin())]
-    )
+    distances = (rows["sequences_seen"] - shape.peak).abs().to_numpy()
+    at_peak = float(rows[metric].iloc[int(distances.argmin())])
+    return window_mean(run, evaluator, metric, start=0.9) - at_peak
 
 
 if __name__ == "__main__":

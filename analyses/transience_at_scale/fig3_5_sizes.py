@@ -1,8 +1,8 @@
 """Figure 3.5: more classes keep in-context learning up, more drawings alone do not.
 
 With the eight transforms of a character as eight classes (12,800 x 20) in-context learning peaks
-higher and decays more slowly than with 1,600 x 20; with the transforms as more drawings of one class
-(1,600 x 160) it peaks lower and decays faster (thesis, section 3.3.2, Figure 3.5).
+higher and decays more slowly than with 1,600 x 20; with the transforms as more drawings of one
+class (1,600 x 160) it peaks lower and decays faster (thesis, section 3.3.2, Figure 3.5).
 
 Rules, written before the runs: paired within seeds.
 """
@@ -17,6 +17,7 @@ from analyses.data_properties.curves import (
     less,
     number_of,
     shapes,
+    size_names,
     swept_panels,
 )
 from analyses.transience_at_scale.beside_default import beside_default, default_of
@@ -36,9 +37,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     transforms = transforms.where(curves["n_classes"] <= n_classes, AS_CLASSES)
     curves = curves.assign(
         transforms=transforms,
-        size=[
-            f"{c:,} x {e}" for c, e in zip(curves["n_classes"], curves["n_exemplars"], strict=True)
-        ],
+        size=size_names(curves),
     )
     return {"": curves, "icl": shapes(curves, "transforms")}
 

@@ -19,6 +19,7 @@ from analyses.data_properties.curves import (
     less,
     number_of,
     shapes,
+    size_names,
     swept_panels,
 )
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
@@ -31,9 +32,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     curves = study.curves("tokens")
     end = curves["sequences_seen"].max()
     curves = curves.assign(
-        size=[
-            f"{c:,} x {e}" for c, e in zip(curves["n_classes"], curves["n_exemplars"], strict=True)
-        ],
+        size=size_names(curves),
         initialisation=curves["init_seed"],
         init_seed=curves["init_seed"] * 100 + curves["clustering"],
     )

@@ -1,4 +1,4 @@
-"""Figure 3.9: wider networks keep in-context learning longer, since in-weights learning fits beside it.
+"""Figure 3.9: in-context learning lasts longer in wider networks.
 
 On the usual data a wider network has a higher peak, a gentler decay and more in-weights learning
 (a, b). Trained on in-context learning alone width brings no clear gain (c), on in-weights learning

@@ -190,7 +190,7 @@ def _tokens(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
             path = Path(TOKENS.format(seed=seed, **sizes))
             if not path.is_file():
                 continue
-            held_out = n_classes // 20
+            held_out = max(2, n_classes // 20)
             config = base.replace(
                 features=FeatureFile(str(path.resolve())),
                 classes={"n_train": n_classes - held_out, "n_train_exemplars": n_exemplars},
