@@ -18,6 +18,10 @@ from typing_extensions import dataclass_transform
 
 LONGEST_REASON = 450
 
+ADDED_LATER = {"added later": True}
+"""Metadata of a field that configs saved before it was there lack. While it is at its default,
+`to_dict` leaves it out, so that those configs, and what is kept by them, stay as they were."""
+
 
 class ConfigError(ValueError):
     """A configuration names an unknown field, or gives one a value it cannot have."""
@@ -64,9 +68,16 @@ class Config:
         """
         return type(self).from_dict(_changed(self, changes))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The config in JSON's types."""
-        return pydantic.TypeAdapter(type(self)).dump_python(self, mode="json")
+    def to_dict(self, whole: bool = False) -> dict[str, Any]:
+        """The config in JSON's types.
+
+        Args:
+            whole: Also the fields of `ADDED_LATER` that are at their default.
+        """
+        data = pydantic.TypeAdapter(type(self)).dump_python(self, mode="json")
+        if not whole:
+            _leave_out_defaults(self, data)
+        return data
 
     @classmethod
     def from_dict(cls: type[C], data: Mapping[str, Any]) -> C:
@@ -81,6 +92,21 @@ class Config:
             return pydantic.TypeAdapter(cls).validate_python(dict(data))
         except pydantic.ValidationError as error:
             raise ConfigError(told_in_one_line(error, cls)) from None
+
+
+def _leave_out_defaults(value: Any, data: Any) -> None:
+    """Takes the fields of `ADDED_LATER` that are at their default out of what was dumped."""
+    if isinstance(value, tuple):
+        for item, dumped in zip(value, data, strict=True):
+            _leave_out_defaults(item, dumped)
+    if not isinstance(value, Config):
+        return
+    for each in dataclasses.fields(value):  # type: ignore[arg-type]
+        inner = getattr(value, each.name)
+        if each.metadata == ADDED_LATER and inner == each.default:
+            del data[each.name]
+        else:
+            _leave_out_defaults(inner, data[each.name])
 
 
 def _changed(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:

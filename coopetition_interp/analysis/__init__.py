@@ -9,6 +9,7 @@
 | `weight_composition` | composition scores of pairs of heads, from weights |
 | `checkpoints` | any of these, or metrics under clamps, over the checkpoints of a run |
 | `phase_change` | whether a loss curve has a phase change or falls like an exponential |
+| `peaks` | height, onset, fall and slope of a curve; means over a part of a run |
 | `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
 | `skip_trigrams` | whether heads copy the label they attend to |
 | `head_temperature` | heads sharpened or blurred, alone and together |

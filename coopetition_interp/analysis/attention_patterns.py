@@ -73,7 +73,7 @@ def mean_attention(
     chosen = _chosen_heads(model, heads)
     bound = bind(clamps, model)
     context, queries, counts = [], [], []
-    for part in sequences.to(model.W_exemplar.device).split(_CHUNK):
+    for part in sequences.to(model.W_E.device).split(_CHUNK):
         with torch.no_grad():
             _, cache = run_clamped_with_cache(model, part, bound, _is_pattern)
         patterns = torch.stack([cache["pattern", layer][:, head] for layer, head in chosen], dim=1)

@@ -274,7 +274,7 @@ def _patterns(
         raise ValueError("there are no sequences to average over")
     clamps = bind(clamps, model)
     layers = range(model.cfg.n_layers)
-    for part in sequences.to(model.W_exemplar.device).split(_CHUNK):
+    for part in sequences.to(model.W_E.device).split(_CHUNK):
         recorded: dict[str, Tensor] = {}
 
         def record(pattern: Tensor, hook: HookPoint, into: dict[str, Tensor] = recorded) -> None:

@@ -57,7 +57,7 @@ def logit_difference(
     """
     parts = []
     with torch.no_grad():
-        for part in sequences.to(model.W_exemplar.device).split(_CHUNK):
+        for part in sequences.to(model.W_E.device).split(_CHUNK):
             query = run_clamped(model, part, clamps, return_type="normalised_query")
             right = part.carries_right_label  # [batch, n_pairs]
             columns = model.W_U.mT[part.context_labels]  # [batch, n_pairs, d_model]

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from coopetition_interp.analysis.checkpoints import chosen_checkpoints
 from coopetition_interp.interventions.grafts import weight_depth
+from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import (
@@ -137,7 +138,7 @@ def weight_swap(
 def _not_fixed(model: ExemplarLabelTransformer, fixed: Half, layer: int) -> dict[str, Tensor]:
     """The parameters of the half that is not fixed, by name."""
     swapped: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in weights_of(model).items():
         depth = weight_depth(name)
         if depth is not None and (depth <= layer) == (fixed == "second half"):
             swapped[name] = parameter

@@ -59,7 +59,10 @@ class Setting:
 
     def model(self) -> ExemplarLabelTransformer:
         """A fresh one."""
-        return self.shape.build(self.bank.d_feature, self.sampler.n_labels, self.sequences.n_pairs)
+        n_labels, n_pairs = self.sampler.n_labels, self.sequences.n_pairs
+        model = self.shape.build(self.bank.d_feature, n_labels, n_pairs)
+        assert isinstance(model, ExemplarLabelTransformer)
+        return model
 
     def batches(self) -> Callable[[], Sequences]:
         """Gives the next batch whenever it is called."""

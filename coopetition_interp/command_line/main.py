@@ -17,6 +17,7 @@ from coopetition_interp.command_line.arguments import (
     file_to_write,
     whole_number,
 )
+from coopetition_interp.command_line.clusters import add_clusters
 from coopetition_interp.command_line.features import add_features
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_features(commands)
+    add_clusters(commands)
     add_sweep(commands)
     add_figures(commands)
     add_pack(commands)
@@ -131,7 +133,7 @@ def _presets(options: argparse.Namespace) -> None:
         for name, make in PRESETS.items():
             print(f"{name:<15} {(make.__doc__ or '').splitlines()[0]}")
         return
-    for name, value in dotted_fields(preset(options.name).to_dict()):
+    for name, value in dotted_fields(preset(options.name).to_dict(whole=True)):
         print(f"{name}={value}")
 
 

@@ -135,7 +135,7 @@ def _check_features(plan: Sequence[PlannedRun]) -> None:
     for source in dict.fromkeys(config.features for config in configs):
         bank = source.load()
         for classes in dict.fromkeys(c.classes for c in configs if c.features == source):
-            classes.split(bank)
+            classes.split(classes.of(bank))
 
 
 # figures ------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
-from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens import HookedRootModule, HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions.clamp import Clamp, TwoPassClamp, check_is_clamp, full_name
 from coopetition_interp.interventions.contradictions import check_contradictions
 from coopetition_interp.interventions.during import During
@@ -37,7 +38,7 @@ class BoundClamps:
 Clamps = Iterable[Clamp] | BoundClamps
 
 
-def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
+def bind(clamps: Clamps, model: HookedRootModule) -> BoundClamps:
     """Checks clamps against a model and each other, and loads what they need, once.
 
     Every function here binds the clamps it is given. Bind them yourself to run many batches, or
@@ -46,9 +47,10 @@ def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
 
     Args:
         clamps: The clamps; bound ones are given back.
-        model: A model they are for.
+        model: A model they are for; for one that is no `HookedTransformer` there are none.
 
     Raises:
+        ConfigError: If there are clamps for a model that is no `HookedTransformer`.
         TypeError: If something in the list is no clamp, or half of one: no frozen dataclass, two
             passes without `detach`, claims that are no `Claim`.
         ValueError: If a clamp names what the model lacks, two clamps contradict each other, or a
@@ -56,7 +58,7 @@ def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
             bound to a model of another shape.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
-    shape = _shape(model.cfg)
+    shape = _shape(model.cfg) if isinstance(model, HookedTransformer) else ()
     if isinstance(clamps, BoundClamps):
         if clamps.shape != shape:
             raise ValueError(
@@ -66,6 +68,13 @@ def bind(clamps: Clamps, model: HookedTransformer) -> BoundClamps:
     if isinstance(clamps, Clamp):
         raise TypeError(f"clamps come in a list: [{shown(clamps)}]")
     clamps = tuple(clamps)
+    if not isinstance(model, HookedTransformer):
+        if clamps:
+            raise ConfigError(
+                f"clamps hold parts of a transformer, and the model is a {type(model).__name__}: "
+                "leave clamps out"
+            )
+        return BoundClamps((), {}, shape)
     for clamp in clamps:
         check_is_clamp(clamp)
         if isinstance(clamp, During):

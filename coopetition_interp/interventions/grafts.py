@@ -25,6 +25,7 @@ from coopetition_interp.interventions.claims import (
 )
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
 from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.model_weights import BATCH_NORM
 
 Checkpoint = str | os.PathLike[str] | HookedTransformer
 """A safetensors file holding a model's state dict, or a model in memory."""
@@ -161,6 +162,11 @@ def _donor_weights(
         return {name: weights[name] for name, d in depths.items() if d is not None and wanted(d)}
 
     own = chosen(dict(model.state_dict()))
+    if any(BATCH_NORM in name for name in own):
+        raise ValueError(
+            f"{shown(graft)} would fix an embedding with batch normalisations, whose statistics go "
+            "on changing: graft what comes after the embedding, by GraftOut, or take a linear one"
+        )
     required = chosen(
         {
             name: parameter

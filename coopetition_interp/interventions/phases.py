@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
 from coopetition_interp.interventions.clamp import Clamp, ModelInput
@@ -86,7 +86,7 @@ class PhasedClamps:
 
 def bind_phases(
     clamps: Clamps,
-    model: HookedTransformer,
+    model: HookedRootModule,
     example: ModelInput | None = None,
     steps: Sequence[int] | None = None,
 ) -> PhasedClamps:

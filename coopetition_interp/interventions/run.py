@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformer_lens import ActivationCache, HookedTransformer
+from transformer_lens import ActivationCache, HookedRootModule, HookedTransformer
 
 from coopetition_interp.interventions.binding import (
     BoundClamps,
@@ -35,7 +35,7 @@ FORMS_LOGITS = ("logits", "query_logits", "loss", "both")
 
 
 def run_clamped(
-    model: HookedTransformer,
+    model: HookedRootModule,
     sequences: ModelInput,
     clamps: Clamps,
     return_type: str = "query_logits",
@@ -48,7 +48,7 @@ def run_clamped(
     at each hook point after the clamps.
 
     Args:
-        model: The model.
+        model: The model; one that is no `HookedTransformer` runs without clamps alone.
         sequences: `Sequences`, or for any other `HookedTransformer` tokens [batch, n_tokens].
         clamps: What is held; an empty list is the plain model.
         return_type: As `model.forward` takes it; "query_logits" are the last token's for any model.
@@ -65,6 +65,8 @@ def run_clamped(
     """
     bound = bind(clamps, model)
     weights = {**(parameters or {}), **bound.donated}
+    if not isinstance(model, HookedTransformer):
+        return _forward(model, weights, sequences, return_type)
     edits = _clamped_pass_edits(model, sequences, bound, weights)
     with edited(model, edits):
         output = _forward(model, weights, sequences, return_type)
@@ -162,7 +164,7 @@ def clamped(
 
 
 def _forward(
-    model: HookedTransformer,
+    model: HookedRootModule,
     weights: Mapping[str, Tensor],
     input: ModelInput,
     return_type: str | None,

@@ -28,7 +28,7 @@ def pack_study(
     Args:
         study: The study.
         out: A directory that is not there yet, or is empty.
-        metric_columns: Columns of the metrics that are kept; None for all.
+        metric_columns: Columns of the metrics that are kept, of runs that have them; None for all.
         every: Keep every so many evaluations.
 
     Raises:
@@ -51,7 +51,8 @@ def pack_study(
         kept = sorted(table["sequences_seen"].unique())[::every]
         table = table[table["sequences_seen"].isin([*kept, table["sequences_seen"].max()])]
         if metric_columns is not None:
-            table = table[["sequences_seen", "evaluator", *metric_columns]]
+            there = [column for column in metric_columns if column in table]
+            table = table[["sequences_seen", "evaluator", *there]]
         metrics.append(table.assign(run=found.name))
     if not runs:
         raise StudyError(f"no run of {study.path} is finished: there is nothing to pack")

@@ -49,7 +49,7 @@ def sequence_attention(
             f"there is no sequence {index}: there are {len(sequences)}, counted from 0"
         )
     check_layer(layer, model.cfg, "attention of a sequence")
-    sequence = sequences[index : index + 1].to(model.W_exemplar.device)
+    sequence = sequences[index : index + 1].to(model.W_E.device)
     name = f"blocks.{layer}.attn.hook_pattern"
     with torch.no_grad():
         _, cache = run_clamped_with_cache(model, sequence, clamps, name)

@@ -57,6 +57,7 @@ PALETTE = ("#9467bd", "#e377c2", "#bcbd22", "#7f7f7f", "#aec7e8", "#98df8a", "#f
 METRIC_NAMES = {
     "loss": "loss (nats)",
     "accuracy": "accuracy (all labels)",
+    "class_accuracy": "accuracy (any label of the class)",
     "in_context_accuracy": "in-context accuracy",
     "p_right": "probability of the right label",
     "p_right_in_context": "probability of the right label, of those in context",

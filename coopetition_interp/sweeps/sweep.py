@@ -273,7 +273,7 @@ def _difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) ->
         wanted: The planned one.
         but: Fields that may differ.
     """
-    old, new = dict(dotted_fields(there.to_dict())), dict(dotted_fields(wanted.to_dict()))
+    old, new = (dict(dotted_fields(each.to_dict(whole=True))) for each in (there, wanted))
     fields = [
         name
         for name in old | new

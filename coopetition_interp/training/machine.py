@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from transformer_lens import HookedRootModule, HookedTransformer
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.training.run_config import RunConfig
@@ -43,3 +44,11 @@ def cpu_threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def put_on(model: HookedRootModule, device: torch.device | str) -> None:
+    """Moves a model, without the line that a `HookedTransformer` prints of it."""
+    if isinstance(model, HookedTransformer):
+        model.to(device, print_details=False)
+    else:
+        model.to(device)

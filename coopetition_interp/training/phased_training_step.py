@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import BoundClamps, ByPhase, PhasedClamps
 from coopetition_interp.training.schedules import OptimizerConfig
@@ -34,7 +34,7 @@ class PhasedTrainingStep:
 
     def __init__(
         self,
-        model: HookedTransformer,
+        model: HookedRootModule,
         optimizer: OptimizerConfig,
         n_steps: int,
         example: Batch,

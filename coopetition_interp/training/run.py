@@ -12,8 +12,10 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
+from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
@@ -125,15 +127,15 @@ class Run:
         self.require_resolved_sizes(tensors, path)
         model = self._fresh_model()
         _copy_weights(model, tensors, path)
-        return model.to(device, print_details=False)
+        put_on(model, device)
+        return model
 
-    def _fresh_model(self) -> HookedTransformer:
+    def _fresh_model(self) -> HookedRootModule:
         return self.config.fresh_model(self.resolved)
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:
-        parameters = self._fresh_model().named_parameters()
-        return {name: parameter.shape for name, parameter in parameters}
+        return {name: weight.shape for name, weight in weights_of(self._fresh_model()).items()}
 
     def require_resolved_sizes(self, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Refuses a checkpoint that does not go with `resolved`, before any model is built.
@@ -173,7 +175,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def _copy_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    parameters = dict(model.named_parameters())
+    parameters = weights_of(model)
     _require_same_shapes(tensors, {name: p.shape for name, p in parameters.items()}, path)
     with torch.no_grad():
         for name, parameter in parameters.items():

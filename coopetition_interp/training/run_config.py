@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 import pandas as pd
 from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticSerializationError
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import (
     Config,
@@ -143,7 +143,7 @@ class RunConfig(Config):
         """
 
     @abstractmethod
-    def fresh_model(self, resolved: Mapping[str, Any]) -> HookedTransformer:
+    def fresh_model(self, resolved: Mapping[str, Any]) -> HookedRootModule:
         """The model as it is before training.
 
         Args:
@@ -156,7 +156,7 @@ class RunConfig(Config):
 
     @abstractmethod
     def evaluator(
-        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+        self, model: HookedRootModule, clamps: Clamps = (), compile: bool = False
     ) -> Evaluate:
         """What scores a model of the task, as it is whenever that is called.
 
@@ -185,14 +185,14 @@ class RunConfig(Config):
         """Optimizer steps of the whole run; a last part-batch is left out."""
         return self.n_sequences // self.batch_size
 
-    def to_dict(self) -> dict[str, Any]:
-        """The config in JSON's types.
+    def to_dict(self, whole: bool = False) -> dict[str, Any]:
+        """See `Config.to_dict`.
 
         Raises:
             ValueError: A clamp holds a model in memory, which JSON cannot.
         """
         try:
-            return super().to_dict()
+            return super().to_dict(whole)
         except PydanticSerializationError as error:
             raise ValueError(str(error)) from error
 
@@ -215,7 +215,7 @@ class RunConfig(Config):
         Raises:
             ConfigError: An unknown field, or a value it cannot have.
         """
-        return type(self).from_dict(override(self.to_dict(), assignments))
+        return type(self).from_dict(override(self.to_dict(whole=True), assignments))
 
 
 def named_preset(name: str, presets: Mapping[str, Callable[[], R]]) -> R:

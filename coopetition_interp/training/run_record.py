@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
@@ -95,8 +96,14 @@ class RunRecord:
         if name := step.not_finite():
             raise self._not_finite(f"{name} is not finite", step.state.steps_done)
 
-    def add_evaluation(self, scores: pd.DataFrame, steps_done: int, log: MetricsLog) -> None:
-        """Appends an evaluation to the metrics and saves them."""
+    def add_evaluation(
+        self, scores: pd.DataFrame, steps_done: int, log: MetricsLog, l2_penalty: float = 0.0
+    ) -> None:
+        """Appends an evaluation to the metrics and saves them.
+
+        "training_loss" is the mean over the steps since the evaluation before, without any
+        penalty; "l2_penalty", where there is one, what the weights add to it now.
+        """
         training_loss = self._loss_sum / self._n_losses if self._n_losses else math.nan
         self._loss_sum, self._n_losses = 0.0, 0
         # float32 columns would be written otherwise after a resume, beside what was read back.
@@ -104,6 +111,8 @@ class RunRecord:
         rows = scores.astype(dict.fromkeys(narrow, "float64"))
         rows.insert(0, "sequences_seen", steps_done * self.batch_size)
         rows["training_loss"] = training_loss
+        if l2_penalty > 0:
+            rows["l2_penalty"] = l2_penalty
         tables = [table for table in (self.metrics, rows) if len(table)]
         self.metrics = pd.concat(tables, ignore_index=True)
         self.directory.write_metrics(self.metrics)
@@ -125,7 +134,7 @@ class RunRecord:
         Raises:
             NonFiniteLossError: A weight is not finite; nothing is saved.
         """
-        weights = dict(model.named_parameters())
+        weights = weights_of(model)
         for name, weight in weights.items():
             if not torch.isfinite(weight).all():
                 raise self._not_finite(f"{name} is not finite", steps_done)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
+from torch import Tensor
 
 from coopetition_interp.config_class import Config, Integer, Number, SequenceCount, config_class
 from coopetition_interp.training.moments import Moments
@@ -58,7 +60,9 @@ class OptimizerConfig(Config):
         beta2: Decay of the second moment.
         eps: Added to the root of the second moment.
         l2: Weight of the sum of squares added to the loss.
-        l2_on: Which parameters that sum runs over.
+        l2_on: Which parameters that sum runs over; a batch normalisation's are never among them.
+            "embedding" is all that tokens are made from, "exemplar_embedding" that of exemplars
+            alone.
     """
 
     learning_rate: Annotated[Number, Field(ge=1e-12, le=10)] = 1e-5
@@ -68,7 +72,9 @@ class OptimizerConfig(Config):
     beta2: Annotated[Number, Field(ge=0, le=0.999999)] = 0.999
     eps: Annotated[Number, Field(ge=1e-20, le=1)] = 1e-8
     l2: Annotated[Number, Field(ge=0, le=1000)] = 0.0
-    l2_on: tuple[Literal["all", "mlp", "attention", "embedding"], ...] = ("all",)
+    l2_on: tuple[Literal["all", "mlp", "attention", "embedding", "exemplar_embedding"], ...] = (
+        "all",
+    )
 
     def __post_init__(self) -> None:
         if self.schedule == "inverse_sqrt" and self.warmup_steps == 0:
@@ -93,14 +99,20 @@ class OptimizerConfig(Config):
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         return self.learning_rate
 
+    def penalty(self, parameters: Mapping[str, Tensor]) -> float:
+        """What is added to the loss: `l2` times the sum of squares of what it covers."""
+        covered = [p for name, p in parameters.items() if self.penalises(name)]
+        return self.l2 * sum(float(p.detach().double().square().sum()) for p in covered)
+
     def penalises(self, parameter: str) -> bool:
         """Whether the L2 penalty covers the parameter of this name."""
-        if self.l2 == 0:
+        if self.l2 == 0 or ".batch_norm" in parameter:
             return False
         groups = {
             "all": True,
             "mlp": ".mlp." in parameter,
             "attention": ".attn." in parameter,
             "embedding": parameter.split(".")[0] in ("embed", "pos_embed", "exemplar_embed"),
+            "exemplar_embedding": parameter.startswith("exemplar_embed."),
         }
         return any(groups[name] for name in self.l2_on)

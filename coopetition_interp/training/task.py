@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions import (
@@ -21,6 +21,7 @@ from coopetition_interp.interventions import (
     clamp_to_dict,
     run_clamped,
 )
+from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.run_config import RunConfig
 
 Batch = Any
@@ -56,7 +57,7 @@ class Task(ABC):
         data: The data in words, for the error if it is not the same.
     """
 
-    model: HookedTransformer
+    model: HookedRootModule
     evaluation_sequences: Mapping[str, Batch]
     resolved: Mapping[str, Any] = field(default_factory=dict)
     data: str = "data"
@@ -71,7 +72,7 @@ class Task(ABC):
 
     def to(self, device: torch.device) -> None:
         """Moves the model and the evaluation sequences."""
-        self.model.to(device, print_details=False)
+        put_on(self.model, device)
         self.evaluation_sequences = {
             name: moved(batch, device) for name, batch in self.evaluation_sequences.items()
         }
@@ -100,7 +101,7 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
 
 
 def run_with_clamps(
-    model: HookedTransformer,
+    model: HookedRootModule,
     clamps: BoundClamps,
     input: Any,
     return_type: str = "logits",

@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 
 import torch
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import bind
 from coopetition_interp.training.machine import COMPILE_ABOVE_STEPS
@@ -63,7 +63,7 @@ def threads_of(config: RunConfig, task: Task, tell: bool) -> int:
     return best
 
 
-def step_on_a_copy(model: HookedTransformer, loss: Loss, batch: Batch) -> Callable[[], None]:
+def step_on_a_copy(model: HookedRootModule, loss: Loss, batch: Batch) -> Callable[[], None]:
     """A step by torch's own autograd and Adam, at once there, with the large products of ours."""
     copy = deepcopy(model)
     run_model = partial(run_with_clamps, copy, bind((), copy))

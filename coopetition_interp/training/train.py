@@ -32,6 +32,7 @@ from coopetition_interp.training.task import (
     moved,
 )
 from coopetition_interp.training.thread_trial import threads_of
+from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 OnEvaluation = Callable[[pd.DataFrame], None]
@@ -311,7 +312,8 @@ def _loop(
         if moment in training.evaluations:
             evaluate = training.evaluate.at(moment * config.batch_size)
             scores = evaluate(task.evaluation_sequences)
-            record.add_evaluation(scores, moment, log)
+            penalty = config.optimizer.penalty(trainable_parameters(task.model))
+            record.add_evaluation(scores, moment, log, penalty)
             bar.set_postfix(record.headline(config))
             if on_evaluation is not None:
                 on_evaluation(record.metrics.copy())

@@ -9,17 +9,19 @@ kernel per parameter.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind
+from coopetition_interp.interventions.model_weights import running_statistics
 from coopetition_interp.training.recorded_graph import compile_record, record
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
@@ -38,6 +40,7 @@ class OptimizerState:
         n_packed: How many of them share the packed buffers.
         packed: Parameters, first and second moments of the packed ones, each [n].
         large: The same three for each other parameter.
+        running: Statistics that the model gathers in training, by name; its own buffers.
         steps_done: Optimizer steps behind this state.
     """
 
@@ -45,6 +48,7 @@ class OptimizerState:
     n_packed: int
     packed: tuple[Tensor, Tensor, Tensor]
     large: list[tuple[Tensor, Tensor, Tensor]]
+    running: dict[str, Tensor] = field(default_factory=dict)
     steps_done: int = 0
 
     def buffers(self) -> dict[str, Tensor]:
@@ -53,7 +57,7 @@ class OptimizerState:
         named = {f"packed.{kind}": tensor for kind, tensor in zip(kinds, self.packed, strict=True)}
         for name, group in zip(self.names[self.n_packed :], self.large, strict=True):
             named |= {f"{name}.{kind}": tensor for kind, tensor in zip(kinds, group, strict=True)}
-        return named
+        return {**named, **self.running}
 
     def load_buffers(self, saved: dict[str, Tensor], steps_done: int) -> None:
         """Copies back what `buffers` gave.
@@ -108,6 +112,7 @@ def pack_parameters(model: nn.Module) -> OptimizerState:
         n_packed=len(packed_names),
         packed=(flat, torch.zeros_like(flat), torch.zeros_like(flat)),
         large=large,
+        running=running_statistics(model),
     )
 
 
@@ -132,7 +137,7 @@ class TrainingStep:
 
     def __init__(
         self,
-        model: HookedTransformer,
+        model: HookedRootModule,
         optimizer: OptimizerConfig,
         n_steps: int,
         example: Batch,
@@ -200,12 +205,14 @@ class TrainingStep:
 
     def _graph_inputs(self, batch: list[Tensor]) -> list[Tensor]:
         state = [*self.state.packed, *(t for group in self.state.large for t in group)]
-        return [*state, self._scales, *batch]
+        return [*state, self._scales, *self.state.running.values(), *batch]
 
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
         n_state = 3 * (1 + len(self.state.large))
-        state, scales, leaves_of_batch = inputs[:n_state], inputs[n_state], inputs[n_state + 1 :]
+        n_before_batch = n_state + 1 + len(self.state.running)
+        state, scales, leaves_of_batch = inputs[:n_state], inputs[n_state], inputs[n_before_batch:]
+        running = dict(zip(self.state.running, inputs[n_state + 1 : n_before_batch], strict=True))
         groups = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
         packed, large = groups[0], groups[1:]
         weights = _unpack(packed[0], self._shapes[: self.state.n_packed])
@@ -213,8 +220,10 @@ class TrainingStep:
         leaves = [weight.detach().requires_grad_() for weight in weights]
         named = dict(zip(self.state.names, leaves, strict=True))
         batch = tree_unflatten(list(leaves_of_batch), self._structure)
-        run_model = partial(run_with_clamps, self.model, self.clamps, parameters=named)
-        with torch.enable_grad():
+        run_model = partial(
+            run_with_clamps, self.model, self.clamps, parameters={**named, **running}
+        )
+        with torch.enable_grad(), _in_training_mode(self.model):
             loss = self.loss(run_model, batch)
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
@@ -234,6 +243,17 @@ class TrainingStep:
         first.mul_(self.optimizer.beta1).add_(g, alpha=1 - self.optimizer.beta1)
         second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
+
+
+@contextmanager
+def _in_training_mode(model: nn.Module) -> Iterator[None]:
+    """Has batch normalisations use, and note, the batch's statistics."""
+    was = model.training
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(was)
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[list[int]]:

@@ -41,7 +41,8 @@ class WeightsAndBiasesLog(MetricsLog):
         for row in rows.to_dict("records"):
             evaluator = row.pop("evaluator")
             values["sequences_seen"] = row.pop("sequences_seen")
-            values["training_loss"] = row.pop("training_loss")
+            of_run = ("training_loss", "l2_penalty")
+            values |= {name: row.pop(name) for name in of_run if name in row}
             values |= {f"{evaluator}/{metric}": value for metric, value in row.items()}
         self._run.log(values)
 

@@ -151,7 +151,7 @@ def trained(config: RunConfig) -> str:
 
 def edge_overrides(name: str) -> Iterator[str]:
     """A preset's every single field at every edge value."""
-    data = preset(name).to_dict()
+    data = preset(name).to_dict(whole=True)
     for place in places(data):
         if any(isinstance(key, int) for key in place):
             continue
@@ -168,7 +168,7 @@ def drill(seed: int, n_mutants: int, n_runs: int) -> tuple[Counter[str], Counter
     read_as: Counter[str] = Counter()
     ran_as: Counter[str] = Counter()
     surprises: list[str] = []
-    presets = {name: preset(name).to_dict() for name in PRESETS}
+    presets = {name: preset(name).to_dict(whole=True) for name in PRESETS}
     for index in range(n_mutants):
         name = rng.choice(list(presets))
         if index % 2:

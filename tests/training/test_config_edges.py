@@ -25,7 +25,7 @@ def test_a_field_at_an_edge_is_refused_in_one_line_or_taken_as_it_is(name):
         if config is None:
             continue
         field, _, text = assignment.partition("=")
-        given, kept = json.loads(text), config.to_dict()
+        given, kept = json.loads(text), config.to_dict(whole=True)
         for key in field.split("."):
             kept = kept[key]
         assert kept == given
@@ -97,12 +97,23 @@ def test_evaluators_of_fewer_pairs_than_training_are_legal():
 def test_replace_is_validated_as_overrides_are():
     config = preset("tiny")
     assert config.replace(model={"n_layers": 1.0}).model.n_layers == 1
-    with pytest.raises(ConfigError, match=r"unknown field model\.layers: choose from n_layers"):
+    with pytest.raises(ConfigError, match=r"unknown field model\.layers: choose from kind"):
         config.replace(model={"layers": 1})
     with pytest.raises(ConfigError, match=r"model.n_layers must be an integer from 1 to 100"):
         config.replace(model={"n_layers": 0})
     with pytest.raises(ConfigError, match="unknown field models"):
         config.replace(models={})
+
+
+def test_a_field_that_was_added_later_is_saved_only_when_it_is_set():
+    plain = preset("tiny")
+    assert "kind" not in plain.to_dict()["model"]
+    assert plain.to_dict(whole=True)["model"]["kind"] == "transformer"
+    changed = plain.with_overrides(["model.kind=lstm", "sequences.distinct_exemplars=true"])
+    assert changed.to_dict()["model"]["kind"] == "lstm"
+    assert changed.to_dict()["sequences"]["distinct_exemplars"] is True
+    for config in (plain, changed):
+        assert RunConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("name", PRESETS)

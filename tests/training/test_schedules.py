@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,17 @@ def test_cosine_ends_near_zero():
 def test_contradictory_optimizers_are_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         OptimizerConfig(**fields)
+
+
+def test_the_penalty_is_a_sum_of_squares_over_the_named_parts():
+    parameters = {
+        "exemplar_embed.W": torch.full((2,), 1.0),
+        "exemplar_embed.batch_norm.w": torch.full((2,), 100.0),
+        "embed.W_E": torch.full((3,), 2.0),
+        "blocks.0.mlp.W_in": torch.full((2,), 3.0),
+        "unembed.W_U": torch.full((1,), 4.0),
+    }
+    sums = {"all": 2 + 12 + 18 + 16, "mlp": 18, "embedding": 14, "exemplar_embedding": 2}
+    for part, squares in sums.items():
+        optimizer = OptimizerConfig(l2=0.5, l2_on=(part,))
+        assert optimizer.penalty(parameters) == pytest.approx(0.5 * squares)

@@ -8,10 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, with_config
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 from typing_extensions import NotRequired
 
-from coopetition_interp.config_class import Config, Count, Integer, Seed, config_class
+from coopetition_interp.config_class import (
+    ADDED_LATER,
+    Config,
+    Count,
+    Flag,
+    Integer,
+    Seed,
+    config_class,
+)
 from coopetition_interp.interventions import Clamps
 from coopetition_interp.tasks.exemplar_label.features import (
     FeatureBank,
@@ -19,7 +27,7 @@ from coopetition_interp.tasks.exemplar_label.features import (
     FeatureSplit,
     GaussianFeatures,
 )
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import (
     EvaluatorConfig,
     SequenceConfig,
@@ -62,15 +70,26 @@ class ClassesConfig(Config):
         n_train_exemplars: Exemplars per training class; null for all.
         n_held_out: Held-out classes kept; null for all that are left.
         shuffle_seed: Seed of the order in which groups are taken; null for the bank's order.
+        groups_as_classes: Make each group one class first: that of a character with its drawings
+            in all transforms.
     """
 
     n_train: Count | None = None
     n_train_exemplars: Count | None = None
     n_held_out: Annotated[Integer, Field(ge=0, le=10**9)] | None = None
     shuffle_seed: Seed | None = None
+    groups_as_classes: Flag = field(default=False, kw_only=True, metadata=ADDED_LATER)
+
+    def of(self, bank: FeatureBank) -> FeatureBank:
+        """The bank whose classes these are: with `groups_as_classes` that of its groups.
+
+        Raises:
+            ValueError: Groups are not all of one size.
+        """
+        return bank.groups_as_classes() if self.groups_as_classes else bank
 
     def split(self, bank: FeatureBank) -> FeatureSplit:
-        """The training and held-out classes and exemplars of a bank.
+        """The training and held-out classes and exemplars of what `of` gave.
 
         Raises:
             ValueError: More is asked for than the bank holds.
@@ -91,7 +110,7 @@ class ExemplarLabelConfig(RunConfig):
         features: Where exemplars come from.
         classes: Split of the bank into training and held-out classes and exemplars.
         sequences: Kind of training sequences.
-        model: Shape and initial seed of the transformer.
+        model: Kind, shape and initial seed of the model.
         evaluators: What is measured, and on which sequences.
     """
 
@@ -108,6 +127,11 @@ class ExemplarLabelConfig(RunConfig):
         super().__post_init__()
         self._check_evaluators()
         self._check_optimizer()
+        if self.clamps and self.model.kind != "transformer":
+            raise ValueError(
+                f"clamps hold parts of a transformer, and model.kind is {self.model.kind!r}: leave "
+                "clamps out, or take model.kind='transformer'"
+            )
         self._check_size()
 
     @property
@@ -128,7 +152,7 @@ class ExemplarLabelConfig(RunConfig):
 
         return build_task(self)
 
-    def fresh_model(self, resolved: Mapping[str, Any]) -> ExemplarLabelTransformer:
+    def fresh_model(self, resolved: Mapping[str, Any]) -> ExemplarLabelModel:
         """See `RunConfig.fresh_model`."""
         return self.model.build(resolved["d_feature"], resolved["n_labels"], self.sequences.n_pairs)
 
@@ -140,13 +164,19 @@ class ExemplarLabelConfig(RunConfig):
         return run.draw_evaluation_sequences()
 
     def evaluator(
-        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+        self, model: HookedRootModule, clamps: Clamps = (), compile: bool = False
     ) -> Evaluate:
         """See `RunConfig.evaluator`; the columns are `METRICS`."""
         from coopetition_interp.tasks.exemplar_label.evaluation import Scorer, evaluate_with
 
-        assert isinstance(model, ExemplarLabelTransformer)
-        return partial(evaluate_with, Scorer(model, clamps, compile=compile))
+        assert isinstance(model, ExemplarLabelModel)
+        scorer = Scorer(
+            model,
+            clamps,
+            compile=compile,
+            labels_per_class=self.sequences.n_labels_per_class,
+        )
+        return partial(evaluate_with, scorer)
 
     def _check_evaluators(self) -> None:
         if not self.evaluators:
@@ -161,20 +191,29 @@ class ExemplarLabelConfig(RunConfig):
                     f"pairs, but the model's context holds the {self.sequences.n_pairs} of "
                     "training: lower its n_pairs or raise sequences.n_pairs"
                 )
+            if evaluator.score == "class_accuracy" and self.sequences.n_labels_per_class == 1:
+                raise ValueError(
+                    f"evaluator {evaluator.name!r} is scored by class_accuracy, but classes own "
+                    "one label: take accuracy, or raise sequences.n_labels_per_class"
+                )
 
     def _check_optimizer(self) -> None:
-        optimizer = self.optimizer
-        if optimizer.l2 > 0 and set(optimizer.l2_on) == {"mlp"} and not self.model.mlps:
+        optimizer, model = self.optimizer, self.model
+        missing = set() if model.mlps else {"mlp"}
+        missing |= set() if model.kind == "transformer" else {"attention"}
+        if optimizer.l2 > 0 and set(optimizer.l2_on) <= missing:
+            why = "model.mlps is false" if model.kind == "transformer" else "it has none"
             raise ValueError(
-                "optimizer.l2_on names the MLPs alone, but model.mlps is false: there is nothing "
-                "to penalise"
+                f"optimizer.l2_on names {' and '.join(optimizer.l2_on)} of the {model.kind} alone, "
+                f"but {why}: there is nothing to penalise"
             )
 
     def _check_size(self) -> None:
         """Refuses a training step that no machine's memory would hold."""
         model, n_tokens = self.model, 2 * self.sequences.n_pairs + 1
         of_a_token = 4 * model.d_model * (3 if model.mlps else 1)
-        of_a_token += model.n_heads * (4 * model.d_head + 2 * n_tokens)
+        if model.kind == "transformer":
+            of_a_token += model.n_heads * (4 * model.d_head + 2 * n_tokens)
         n_activations = self.batch_size * n_tokens * model.n_layers * of_a_token
         if n_activations > MOST_ACTIVATIONS:
             raise ValueError(

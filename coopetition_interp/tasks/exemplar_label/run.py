@@ -26,7 +26,7 @@ class ExemplarLabelRun(Run):
     @cached_property
     def bank(self) -> FeatureBank:
         """The features it was trained on, loaded anew."""
-        return self.config.features.load()
+        return self.config.classes.of(self.config.features.load())
 
     @cached_property
     def split(self) -> FeatureSplit:

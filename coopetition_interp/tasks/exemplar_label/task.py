@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import FeatureBank, FeatureSplit
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
 from coopetition_interp.tasks.exemplar_label.sequences import (
     Sequences,
@@ -30,7 +31,7 @@ class ExemplarLabelTask(Task):
         sampler: Training batches by step.
     """
 
-    model: ExemplarLabelTransformer
+    model: ExemplarLabelModel
     evaluation_sequences: Mapping[str, Sequences]
     bank: FeatureBank
     split: FeatureSplit
@@ -53,7 +54,7 @@ def query_loss(run_model: RunModel, sequences: Sequences) -> Float[Tensor, ""]:
 
 def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
     """See `RunConfig.build`."""
-    bank = config.features.load()
+    bank = config.classes.of(config.features.load())
     split = config.classes.split(bank)
     sampler = SequenceSampler(
         bank,
@@ -68,6 +69,9 @@ def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
         "n_labels": sampler.n_labels,
         "features_sha256": bank.digest(),
     }
+    if config.sequences.class_weights is not None:
+        weights = config.sequences.class_weights.load()
+        resolved["class_weights_sha256"] = hashlib.sha256(weights.tobytes()).hexdigest()
     return ExemplarLabelTask(
         model=config.fresh_model(resolved),
         evaluation_sequences=make_evaluation_sequences(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens import HookedRootModule, HookedTransformer, HookedTransformerConfig
 
 from coopetition_interp.config_class import Config, Count, Flag, Integer, Number, Seed, config_class
 from coopetition_interp.interventions import Clamps
@@ -120,7 +120,7 @@ class TokenConfig(RunConfig):
         return draw_evaluation_sequences(self, self.tokens.load())
 
     def evaluator(
-        self, model: HookedTransformer, clamps: Clamps = (), compile: bool = False
+        self, model: HookedRootModule, clamps: Clamps = (), compile: bool = False
     ) -> Evaluate:
         """See `RunConfig.evaluator`; columns "loss" (nats), "accuracy" and "p_right"."""
         from coopetition_interp.tasks.tokens.task import make_evaluator

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformer_lens import HookedTransformer
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions import Clamps, bind, run_clamped
@@ -99,7 +99,7 @@ def draw_evaluation_sequences(
     return made
 
 
-def make_evaluator(model: HookedTransformer, clamps: Clamps = ()) -> Evaluate:
+def make_evaluator(model: HookedRootModule, clamps: Clamps = ()) -> Evaluate:
     """See `RunConfig.evaluator`."""
     bound = bind(clamps, model)
 

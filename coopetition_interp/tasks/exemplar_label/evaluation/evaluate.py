@@ -11,12 +11,12 @@ from torch import Tensor
 
 from coopetition_interp.interventions import BoundClamps, Clamp
 from coopetition_interp.tasks.exemplar_label.evaluation.scorer import Metrics, Scorer
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 
 def evaluate(
-    model: ExemplarLabelTransformer,
+    model: ExemplarLabelModel,
     evaluation_sequences: Mapping[str, Sequences],
     clamps: Iterable[Clamp] | BoundClamps = (),
     chunk: int | None = None,
@@ -54,7 +54,7 @@ def evaluate_with(scorer: Scorer, evaluation_sequences: Mapping[str, Sequences])
 
 
 def score_model(
-    model: ExemplarLabelTransformer,
+    model: ExemplarLabelModel,
     sequences: Sequences,
     clamps: Iterable[Clamp] | BoundClamps = (),
     chunk: int | None = None,

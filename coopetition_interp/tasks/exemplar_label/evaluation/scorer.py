@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped
-from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
+from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.sequences import (
     IN_CONTEXT_METRICS,
     METRICS,
@@ -21,6 +22,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     score_sequences,
 )
 from coopetition_interp.training.recorded_graph import compile_record, record
+from coopetition_interp.training.task import device_of
 
 Metric = Callable[
     [Float[Tensor, "batch n_labels"], Sequences],
@@ -47,6 +49,8 @@ class Scorer:
         compile: Compile the forward pass, once for each shape of sequences. Takes some ten
             seconds; worth it for hundreds of evaluations.
         chunk: Sequences run at a time; None chooses.
+        labels_per_class: How many labels a class owns; with several, "class_accuracy" is among the
+            metrics.
 
     Raises:
         ValueError: If `chunk` or `metrics` is not of the stated kind, or a clamp does not fit.
@@ -54,17 +58,19 @@ class Scorer:
 
     def __init__(
         self,
-        model: ExemplarLabelTransformer,
+        model: ExemplarLabelModel,
         clamps: Iterable[Clamp] | BoundClamps = (),
         metrics: Metrics = "all",
         compile: bool = False,
         chunk: int | None = None,
+        labels_per_class: int = 1,
     ):
         self.metrics, self._own_metrics = _named(metrics)
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1; got {chunk}")
         self.model = model
         self.clamps = bind(clamps, model)
+        self.labels_per_class = labels_per_class
         # Clamps and hooks on the unembedding act on logits, so those must then be formed.
         self.forms_logits = (
             self.metrics != "in_context" or bool(self.clamps.clamps) or _is_hooked(model.unembed)
@@ -86,7 +92,7 @@ class Scorer:
             sequences: The sequences.
             W_U: `unembedding_by_label()` of the model as it is now, if at hand.
         """
-        device = self.model.W_exemplar.device
+        device = device_of(self.model)
         if self.metrics == "in_context" and not sequences.carries_right_label.any():
             meaningless = torch.full((len(sequences),), float("nan"), device=device)
             return dict.fromkeys(IN_CONTEXT_METRICS, meaningless)
@@ -120,7 +126,7 @@ class Scorer:
         if not self._compile:
             return self._score(self._forward(part), part, W_U)
         # Detached, as those that the record is tried on: parameters would be compiled anew.
-        weights = [parameter.detach() for parameter in self.model.parameters()]
+        weights = [weight.detach() for weight in weights_of(self.model).values()]
         inputs = [*weights, part.exemplars, part.labels, part.roles]
         shape = part.exemplars.shape
         if shape not in self._compiled:
@@ -134,7 +140,9 @@ class Scorer:
     def _metric_names(self) -> tuple[str, ...]:
         if self.metrics == "own":
             return tuple(self._own_metrics)
-        return METRICS if self.metrics == "all" else IN_CONTEXT_METRICS
+        if self.metrics == "in_context":
+            return IN_CONTEXT_METRICS
+        return METRICS if self.labels_per_class == 1 else (*METRICS, "class_accuracy")
 
     def _forward(
         self, part: Sequences, parameters: dict[str, Tensor] | None = None
@@ -148,7 +156,7 @@ class Scorer:
     def _recorded(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What is compiled: the metrics where logits are formed, else what comes before them."""
         *weights, exemplars, labels, roles = inputs
-        names = [name for name, _ in self.model.named_parameters()]
+        names = list(weights_of(self.model))
         part = Sequences(exemplars, labels, roles)
         outcome = self._forward(part, dict(zip(names, weights, strict=True)))
         if not self.forms_logits:
@@ -162,7 +170,7 @@ class Scorer:
         if self.metrics == "own":
             return {name: _of_each(name, m, outcome, part) for name, m in self._own_metrics.items()}
         if self.metrics == "all":
-            return score_sequences(outcome, part)
+            return score_sequences(outcome, part, self.labels_per_class)
         return context_scores_of_logits(outcome, part)
 
 

@@ -21,11 +21,17 @@ from coopetition_interp.tasks.exemplar_label.features.omniglot import (
     omniglot_features,
 )
 from coopetition_interp.tasks.exemplar_label.features.omniglot_folder import OmniglotError
+from coopetition_interp.tasks.exemplar_label.features.omniglot_images import OmniglotImages
 from coopetition_interp.tasks.exemplar_label.features.one_hot import (
     OneHotFeatures,
     one_hot_features,
 )
 from coopetition_interp.tasks.exemplar_label.features.sources import FeatureSource, build_bank
+from coopetition_interp.tasks.exemplar_label.features.token_clusters import (
+    clustered_tokens,
+    cosine_k_means,
+    read_embedding,
+)
 
 __all__ = [
     "EmbeddedOmniglot",
@@ -37,13 +43,17 @@ __all__ = [
     "GaussianFeatures",
     "OmniglotError",
     "OmniglotFeatures",
+    "OmniglotImages",
     "OneHotFeatures",
     "allow_downloads",
     "build_bank",
+    "clustered_tokens",
+    "cosine_k_means",
     "gaussian_features",
     "load_feature_file",
     "omniglot_features",
     "one_hot_features",
+    "read_embedding",
     "save_compressed_feature_file",
     "save_feature_file",
 ]

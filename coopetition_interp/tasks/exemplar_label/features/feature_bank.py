@@ -196,6 +196,29 @@ class FeatureBank:
             )
         return self.subset(np.flatnonzero(self.class_transform == 0), "unrotated")
 
+    def groups_as_classes(self) -> "FeatureBank":
+        """Each group of classes as one class, of all their exemplars.
+
+        The eight transforms of a character become one class of eight times as many drawings, one
+        transform after the other.
+
+        Raises:
+            ValueError: Groups are not all of one size.
+        """
+        line, group_of_place = self._classes_by_group(None)
+        sizes = np.bincount(group_of_place)
+        if sizes.min() < sizes.max():
+            raise ValueError(
+                f"groups of {sizes.min()} to {sizes.max()} classes cannot be made one class each: "
+                "use a bank whose groups are all of one size"
+            )
+        in_groups = line.reshape(len(sizes), -1)
+        return FeatureBank(
+            features=self.features[torch.from_numpy(line)].view(len(sizes), -1, self.d_feature),
+            class_names=tuple(self.class_names[index] for index in in_groups[:, 0]),
+            provenance={**self.provenance, "groups_as_classes": True},
+        )
+
     def digest(self) -> str:
         """SHA-256 over features, shape, dtype and groups: equal only for equal banks."""
         digest = hashlib.sha256(f"{tuple(self.features.shape)} {self.features.dtype}".encode())

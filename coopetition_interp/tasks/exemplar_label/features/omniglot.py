@@ -108,14 +108,7 @@ def omniglot_features(
         EncoderUnavailableError: The encoder's weights cannot be had.
         ValueError: Unknown encoder or transforms, or an image size the encoder cannot read.
     """
-    if source.download and missing_halves(source.root):
-        if not downloads_allowed():
-            raise OmniglotError(
-                f"Omniglot is not in {source.root}, and a config's `download` alone fetches "
-                "nothing: run `coopetition-interp features FILE --root "
-                f"{source.root} --download`, or load inside `with allow_downloads():`"
-            )
-        download_omniglot(source.root)
+    fetch_if_asked(source.root, source.download)
     characters = find_characters(source.root)
     request = _request(source, characters)
     cache_dir = Path(source.cache_dir or Path(source.root) / "features")
@@ -130,6 +123,22 @@ def omniglot_features(
     bank = load_feature_file(cache)
     _check_request(cache, bank.provenance.get("request"), request)
     return bank
+
+
+def fetch_if_asked(root: str, download: bool) -> None:
+    """Downloads Omniglot if that is asked for, allowed, and it is not there.
+
+    Raises:
+        OmniglotError: Downloads are not allowed, or it failed.
+    """
+    if download and missing_halves(root):
+        if not downloads_allowed():
+            raise OmniglotError(
+                f"Omniglot is not in {root}, and a config's `download` alone fetches nothing: run "
+                f"`coopetition-interp features FILE --root {root} --download`, or load inside "
+                "`with allow_downloads():`"
+            )
+        download_omniglot(root)
 
 
 def encode_characters(

@@ -9,10 +9,16 @@ from coopetition_interp.tasks.exemplar_label.features.feature_bank import Featur
 from coopetition_interp.tasks.exemplar_label.features.feature_file import FeatureFile
 from coopetition_interp.tasks.exemplar_label.features.gaussian import GaussianFeatures
 from coopetition_interp.tasks.exemplar_label.features.omniglot import OmniglotFeatures
+from coopetition_interp.tasks.exemplar_label.features.omniglot_images import OmniglotImages
 from coopetition_interp.tasks.exemplar_label.features.one_hot import OneHotFeatures
 
 FeatureSource = Annotated[
-    EmbeddedOmniglot | GaussianFeatures | OneHotFeatures | FeatureFile | OmniglotFeatures,
+    EmbeddedOmniglot
+    | GaussianFeatures
+    | OneHotFeatures
+    | FeatureFile
+    | OmniglotFeatures
+    | OmniglotImages,
     Field(discriminator="kind"),
 ]
 """A description of features that is saved as JSON, told apart by `kind`, and loaded as a bank."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import warnings
 from typing import Any, Literal, NamedTuple, cast
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens import HookedTransformerConfig
-from transformer_lens.components import Unembed
-from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.tasks.exemplar_label.model.joined_attention import JoinedBlock
-from coopetition_interp.tasks.exemplar_label.model.label_lookup import lookup_labels
 from coopetition_interp.tasks.exemplar_label.model.sequence_hooked_transformer import (
     SequenceHookedTransformer,
+)
+from coopetition_interp.tasks.exemplar_label.model.token_embedding import (
+    ExemplarEmbed,
+    PlainUnembed,
+    embed_sequences,
+    make_exemplar_embed,
 )
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
@@ -30,43 +32,6 @@ class LogitsAndLoss(NamedTuple):
 
     logits: Float[Tensor, "batch n_tokens n_labels"]
     loss: Float[Tensor, ""]
-
-
-class ExemplarEmbed(nn.Module):
-    """Linear map from an exemplar's features into the residual stream.
-
-    Hook points: `exemplar_embed.hook_in` [batch, n_pairs + 1, d_feature] and
-    `exemplar_embed.hook_out` [batch, n_pairs + 1, d_model].
-    """
-
-    def __init__(self, d_feature: int, cfg: HookedTransformerConfig):
-        super().__init__()
-        self.W = nn.Parameter(torch.empty(d_feature, cfg.d_model, dtype=cfg.dtype))
-        self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype))
-        self.hook_in = HookPoint()
-        self.hook_out = HookPoint()
-
-    def forward(
-        self, exemplars: Float[Tensor, "batch n_exemplars d_feature"]
-    ) -> Float[Tensor, "batch n_exemplars d_model"]:
-        """Embeds exemplars."""
-        exemplars = exemplars.to(self.W.dtype)
-        if self.hook_in._forward_hooks:
-            exemplars = exemplars.clone()  # a hook that writes in place must not reach the input
-        return self.hook_out(self.hook_in(exemplars) @ self.W + self.b)
-
-
-class PlainUnembed(Unembed):
-    """TransformerLens's unembedding without its copy of W_U on every call."""
-
-    def forward(
-        self, residual: Float[Tensor, "batch n_tokens d_model"]
-    ) -> Float[Tensor, "batch n_tokens n_labels"]:
-        """Residual stream to logits."""
-        residual = self.hook_in(residual)
-        flat = residual.reshape(-1, residual.shape[-1])
-        logits = torch.addmm(self.b_U, flat, self.W_U)
-        return self.hook_out(logits.reshape(*residual.shape[:-1], -1))
 
 
 class ExemplarLabelTransformer(SequenceHookedTransformer):
@@ -95,6 +60,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         sinusoidal_base: If given, `pos_embed.W_pos` holds sinusoids of this time constant and is
             not trained. Requires `cfg.positional_embedding_type == "standard"`.
         init_seed: Seed of the initial weights (see `initialisation`).
+        exemplar_embedding: "linear", or "resnet" for an `ImageEmbed`.
 
     Raises:
         ValueError: If `cfg` contradicts itself or cannot be fed exemplar-label sequences.
@@ -109,6 +75,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         d_feature: int,
         sinusoidal_base: float | None = None,
         init_seed: int = 0,
+        exemplar_embedding: Literal["linear", "resnet"] = "linear",
     ):
         from coopetition_interp.tasks.exemplar_label.model.initialisation import initialise
 
@@ -131,7 +98,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
             super().__init__(cfg, move_to_device=False)
         self.d_feature = d_feature
         self.sinusoidal_base = sinusoidal_base
-        self.exemplar_embed = ExemplarEmbed(d_feature, self.cfg)
+        self.exemplar_embed = make_exemplar_embed(exemplar_embedding, d_feature, self.cfg)
         self.unembed = PlainUnembed(self.cfg)
         for index in range(self.cfg.n_layers):
             self.blocks[index] = JoinedBlock(self.cfg, index)
@@ -147,7 +114,8 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
 
     @property
     def W_exemplar(self) -> Float[Tensor, "d_feature d_model"]:
-        """Weight of the exemplar embedding."""
+        """Weight of a linear exemplar embedding."""
+        assert isinstance(self.exemplar_embed, ExemplarEmbed)
         return self.exemplar_embed.W
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
@@ -156,33 +124,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
 
     def input_to_embed(self, input: Sequences, *args: Any, **kwargs: Any) -> tuple:  # type: ignore[override]
         """Token embeddings with positions, in the form `HookedTransformer.forward` wants."""
-        if not isinstance(input, Sequences):
-            raise TypeError(
-                f"{type(self).__name__} takes Sequences(exemplars, labels, roles); got "
-                f"{type(input).__name__}. To start from a residual stream use start_at_layer."
-            )
-        if input.n_tokens > self.cfg.n_ctx:
-            raise ValueError(
-                f"{input.n_pairs} context pairs make {input.n_tokens} tokens, but the model was "
-                f"built for n_ctx = {self.cfg.n_ctx}"
-            )
-        if input.exemplars.shape[-1] != self.d_feature:
-            raise ValueError(
-                f"exemplars have {input.exemplars.shape[-1]} features, the model takes "
-                f"{self.d_feature}"
-            )
-        if input.device != self.W_exemplar.device:
-            input = input.to(self.W_exemplar.device)
-        exemplars = self.exemplar_embed(input.exemplars)  # [batch, n_pairs + 1, d_model]
-        labels = lookup_labels(self.embed.W_E, input.context_labels)  # [batch, n_pairs, d_model]
-        pairs = torch.stack([exemplars[:, :-1], labels], dim=2).flatten(1, 2)
-        tokens = self.hook_embed(torch.cat([pairs, exemplars[:, -1:]], dim=1))
-        if self.cfg.positional_embedding_type == "standard":
-            positions = self.pos_embed.W_pos[: input.n_tokens].expand(len(input), -1, -1)
-            if self.hook_pos_embed._forward_hooks:
-                positions = positions.clone()  # nor the weights, which these are a view of
-            tokens = tokens + self.hook_pos_embed(positions)
-        return tokens, None, None, None
+        return embed_sequences(self, input), None, None, None
 
     def forward(  # type: ignore[override]
         self,

@@ -38,19 +38,10 @@ def sinusoidal_positions(n_ctx: int, d_model: int, base: float) -> Float[Tensor,
     return torch.cat([angle.sin(), angle.cos()], dim=1).float()
 
 
-@torch.no_grad()
-def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
-    """Sets every weight of `model`, in a fixed order, from `seed`.
-
-    Weight matrices are LeCun normal (truncated at 2 sd, variance 1 / fan_in); label embeddings are
-    truncated normal with sd parameter 0.02; learned positions are uniform in +-1 / sqrt(32);
-    LayerNorms are 1 and 0; biases are 0. Attention biases are frozen at 0 and sinusoidal
-    positions at their values.
-    """
-    generator = torch.Generator().manual_seed(seed)
+def initialise_embeddings(model: Any, generator: torch.Generator) -> None:
+    """Embeddings of exemplars and labels, and positions; sinusoidal ones are frozen."""
     cfg = model.cfg
-    lecun_normal(model.exemplar_embed.W, model.d_feature, generator)
-    model.exemplar_embed.b.zero_()
+    model.exemplar_embed.initialise(generator)
     truncated_normal(model.embed.W_E, LABEL_EMBEDDING_SD, generator)
     if cfg.positional_embedding_type == "standard":
         if model.sinusoidal_base is not None:
@@ -62,6 +53,26 @@ def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
             model.pos_embed.W_pos.uniform_(
                 -LEARNED_POSITION_BOUND, LEARNED_POSITION_BOUND, generator=generator
             )
+
+
+def initialise_unembedding(model: Any, generator: torch.Generator) -> None:
+    """The unembedding and its bias."""
+    lecun_normal(model.unembed.W_U, model.cfg.d_model, generator)
+    model.unembed.b_U.zero_()
+
+
+@torch.no_grad()
+def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
+    """Sets every weight of `model`, in a fixed order, from `seed`.
+
+    Weight matrices are LeCun normal (truncated at 2 sd, variance 1 / fan_in); label embeddings are
+    truncated normal with sd parameter 0.02; learned positions are uniform in +-1 / sqrt(32);
+    LayerNorms are 1 and 0; biases are 0. Attention biases are frozen at 0 and sinusoidal
+    positions at their values.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    cfg = model.cfg
+    initialise_embeddings(model, generator)
     for block in model.blocks:
         attention = block.attn
         for weight in (attention.W_Q, attention.W_K, attention.W_V):
@@ -76,5 +87,4 @@ def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
             mlp.b_in.zero_()
             lecun_normal(mlp.W_out, mlp.W_out.shape[0], generator)
             mlp.b_out.zero_()
-    lecun_normal(model.unembed.W_U, cfg.d_model, generator)
-    model.unembed.b_U.zero_()
+    initialise_unembedding(model, generator)

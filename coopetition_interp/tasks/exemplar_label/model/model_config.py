@@ -1,13 +1,15 @@
-"""The model as saved in a run's config, and how it becomes an `ExemplarLabelTransformer`."""
+"""The model as saved in a run's config, and how it is built."""
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
 from transformer_lens import HookedTransformerConfig
 
 from coopetition_interp.config_class import (
+    ADDED_LATER,
     Config,
     ConfigError,
     Flag,
@@ -19,6 +21,10 @@ from coopetition_interp.config_class import (
 from coopetition_interp.tasks.exemplar_label.model.exemplar_label_transformer import (
     ExemplarLabelTransformer,
 )
+from coopetition_interp.tasks.exemplar_label.model.recurrent_model import RecurrentModel
+
+ExemplarLabelModel = ExemplarLabelTransformer | RecurrentModel
+"""A model of exemplar-label sequences, of any kind."""
 
 MOST_PARAMETERS = 500_000_000
 """Beyond it, weights, gradients and Adam's moments would take over 8 GB."""
@@ -26,11 +32,15 @@ MOST_PARAMETERS = 500_000_000
 
 @config_class
 class ModelConfig(Config):
-    """Shape of an `ExemplarLabelTransformer`, apart from what the data decides.
+    """Shape of a model of exemplar-label sequences, apart from what the data decides.
 
     Attributes:
-        n_layers: Transformer blocks.
-        n_heads: Attention heads per block.
+        kind: "transformer" (an `ExemplarLabelTransformer`), or "rnn" or "lstm" (a
+            `RecurrentModel`) of the same depth and width.
+        exemplar_embedding: "linear", or "resnet": a small residual network on images' pixels (an
+            `ImageEmbed`).
+        n_layers: Transformer blocks, or recurrent layers.
+        n_heads: Attention heads per block of a transformer.
         d_head: Size of a head.
         d_model: Width of the residual stream.
         positions: "learned" (added to every token), "sinusoidal" (added, fixed) or "rotary" (on
@@ -45,6 +55,12 @@ class ModelConfig(Config):
         ConfigError: If a value is out of range, or two options contradict each other.
     """
 
+    kind: Literal["transformer", "rnn", "lstm"] = field(
+        default="transformer", kw_only=True, metadata=ADDED_LATER
+    )
+    exemplar_embedding: Literal["linear", "resnet"] = field(
+        default="linear", kw_only=True, metadata=ADDED_LATER
+    )
     n_layers: Annotated[Integer, Field(ge=1, le=100)] = 2
     n_heads: Annotated[Integer, Field(ge=1, le=1000)] = 8
     d_head: Annotated[Integer, Field(ge=1, le=10_000)] = 8
@@ -62,6 +78,12 @@ class ModelConfig(Config):
             )
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model; got {self.d_model}")
+        if self.kind != "transformer" and (self.mlps or self.positions == "rotary"):
+            what = "mlps" if self.mlps else "rotary positions"
+            raise ValueError(
+                f"{what} belong to a transformer, and the model's kind is {self.kind!r}: leave "
+                "mlps false and take learned or sinusoidal positions"
+            )
 
     def hooked_transformer_config(self, n_labels: int, n_pairs: int) -> HookedTransformerConfig:
         """The TransformerLens config of this model for `n_labels` labels and `n_pairs` pairs."""
@@ -90,16 +112,21 @@ class ModelConfig(Config):
 
     def count_parameters(self, d_feature: int, n_labels: int, n_pairs: int) -> int:
         """How many weights the model has, but for biases and LayerNorms."""
-        attention = 4 * self.n_heads * self.d_head
-        mlp = 8 * self.d_model if self.mlps else 0
-        embedded = d_feature + 2 * n_labels + 2 * n_pairs + 1
-        return self.d_model * (self.n_layers * (attention + mlp) + embedded)
+        of_a_layer = {
+            "transformer": 4 * self.n_heads * self.d_head + (8 * self.d_model if self.mlps else 0),
+            "rnn": 2 * self.d_model,
+            "lstm": 8 * self.d_model,
+        }[self.kind]
+        read = d_feature if self.exemplar_embedding == "linear" else 0  # a resnet is small
+        embedded = read + 2 * n_labels + 2 * n_pairs + 1
+        return self.d_model * (self.n_layers * of_a_layer + embedded)
 
-    def build(self, d_feature: int, n_labels: int, n_pairs: int) -> ExemplarLabelTransformer:
+    def build(self, d_feature: int, n_labels: int, n_pairs: int) -> ExemplarLabelModel:
         """A freshly initialised model on the CPU.
 
         Raises:
             ConfigError: If it would have more than `MOST_PARAMETERS`.
+            ValueError: If exemplars are no images, and it is to embed images.
         """
         n_parameters = self.count_parameters(d_feature, n_labels, n_pairs)
         if n_parameters > MOST_PARAMETERS:
@@ -108,9 +135,9 @@ class ModelConfig(Config):
                 f"{n_parameters:,} parameters, more than the {MOST_PARAMETERS:,} allowed: lower "
                 "model.d_model, n_heads, d_head or n_layers, or the number of classes"
             )
-        return ExemplarLabelTransformer(
-            self.hooked_transformer_config(n_labels, n_pairs),
-            d_feature=d_feature,
-            sinusoidal_base=self.position_base if self.positions == "sinusoidal" else None,
-            init_seed=self.init_seed,
-        )
+        cfg = self.hooked_transformer_config(n_labels, n_pairs)
+        base = self.position_base if self.positions == "sinusoidal" else None
+        shape = (cfg, d_feature, base, self.init_seed, self.exemplar_embedding)
+        if self.kind == "transformer":
+            return ExemplarLabelTransformer(*shape).eval()
+        return RecurrentModel(self.kind, *shape).eval()

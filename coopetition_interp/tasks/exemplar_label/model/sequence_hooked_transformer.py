@@ -17,8 +17,6 @@ from transformer_lens import HookedTransformer
 
 EXEMPLAR_EMBEDDING = ("exemplar_embed.W", "exemplar_embed.b")
 CACHED_WHOLE = (
-    "exemplar_embed.hook_in",
-    "exemplar_embed.hook_out",
     "attn.hook_rot_q",
     "attn.hook_rot_k",
 )
@@ -196,7 +194,9 @@ class SequenceHookedTransformer(HookedTransformer):
         With `pos_slice`, those of `exemplar_embed` [batch, n_exemplars, ...] and rotated queries
         and keys [batch, n_tokens, n_heads, d_head] are cached whole.
         """
-        whole_names = [n for n in self.hook_dict if n.endswith(CACHED_WHOLE)]
+        whole_names = [
+            n for n in self.hook_dict if n.startswith("exemplar_embed.") or n.endswith(CACHED_WHOLE)
+        ]
         cache, forward, backward = super().get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, cache, pos_slice
         )
@@ -210,9 +210,10 @@ class SequenceHookedTransformer(HookedTransformer):
 
 
 def _with_centred_exemplar_embedding(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    centred = {
+    centred = {  # an image embedding has no such weights, and what it writes stays as it is
         name: state_dict[name] - state_dict[name].mean(-1, keepdim=True)
         for name in EXEMPLAR_EMBEDDING
+        if name in state_dict
     }
     return {**state_dict, **centred}
 

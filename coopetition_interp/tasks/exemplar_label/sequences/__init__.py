@@ -1,5 +1,10 @@
 """Exemplar-label sequences: what they look like, how they are drawn, and how they are scored."""
 
+from coopetition_interp.tasks.exemplar_label.sequences.class_weights import (
+    ClassWeights,
+    save_class_weights,
+    word_counts,
+)
 from coopetition_interp.tasks.exemplar_label.sequences.evaluators import (
     EvaluatorConfig,
     held_out_evaluators,
@@ -30,6 +35,7 @@ from coopetition_interp.tasks.exemplar_label.sequences.sequences import (
 __all__ = [
     "IN_CONTEXT_METRICS",
     "METRICS",
+    "ClassWeights",
     "EvaluatorConfig",
     "PairRole",
     "SequenceConfig",
@@ -43,7 +49,9 @@ __all__ = [
     "labels_of_training_classes",
     "make_evaluation_sequences",
     "matched_evaluators",
+    "save_class_weights",
     "score_sequences",
     "standard_evaluators",
     "summarise",
+    "word_counts",
 ]

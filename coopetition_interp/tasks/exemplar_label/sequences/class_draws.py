@@ -1,12 +1,12 @@
-"""Drawing class ranks, uniformly or by a Zipf law, with classes excluded exactly."""
+"""Drawing class ranks, uniformly or by weights, with classes excluded exactly."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 _TOTAL_WEIGHT = 2**50
-"""Zipf probabilities are rounded to multiples of its inverse."""
+"""Probabilities of weighted ranks are rounded to multiples of its inverse."""
 
 
 class ClassDraws:
@@ -15,18 +15,17 @@ class ClassDraws:
     Each rank owns an interval of whole numbers as long as its weight. A draw is a whole number
     below the total; excluded ranks have their intervals cut out of the line first. So there are no
     rejections and no rounding, and the cost of a draw grows with the logarithm of the number of
-    classes (Zipf) or not at all (uniform).
+    classes (weighted) or not at all (uniform).
 
     Args:
         n_classes: Number of ranks.
-        zipf_exponent: Rank r, counted from 1, has weight r ** -zipf_exponent; 0 is uniform.
+        weights: Of each rank, positive; None is uniform.
     """
 
-    def __init__(self, n_classes: int, zipf_exponent: float = 0.0):
+    def __init__(self, n_classes: int, weights: Float64[np.ndarray, " n_classes"] | None = None):
         self.n_classes = n_classes
         self._ends: np.ndarray | None = None  # where each rank's interval ends; None: at rank + 1
-        if zipf_exponent > 0:
-            weights = np.arange(1, n_classes + 1, dtype=np.float64) ** -zipf_exponent
+        if weights is not None:
             whole = np.rint(weights / weights.sum() * _TOTAL_WEIGHT).astype(np.int64)
             self._ends = np.cumsum(np.maximum(whole, 1))
 

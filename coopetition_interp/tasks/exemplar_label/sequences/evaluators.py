@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import field
 from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
-from coopetition_interp.config_class import Config, Count, Integer, Text, config_class, shortened
+from coopetition_interp.config_class import (
+    ADDED_LATER,
+    Config,
+    Count,
+    Integer,
+    Text,
+    config_class,
+    shortened,
+)
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank, FeatureSplit
 from coopetition_interp.tasks.exemplar_label.sequences.sampler import (
     SequenceSampler,
@@ -21,7 +30,7 @@ from coopetition_interp.tasks.exemplar_label.sequences.sequence_config import Se
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
 Part = Literal["train", "held_out"]
-Score = Literal["in_context_accuracy", "accuracy"]
+Score = Literal["in_context_accuracy", "accuracy", "class_accuracy"]
 
 MOST_VALUES = 2**31
 """Features of all evaluation sequences beyond which they would take over 8 GiB."""
@@ -40,9 +49,12 @@ class EvaluatorConfig(Config):
         classes: Which classes they are made of.
         exemplars: Which exemplars they are made of.
         n_sequences: How many sequences there are.
-        n_classes: The first so many classes are used; None, or more than there are, uses all.
+        n_classes: So many classes are used; None, or more than there are, uses all.
+        first_class: They begin at this rank, counted from 1; a law of class frequencies goes on
+            from there. With 11 the ten commonest are left out.
         n_exemplars: The first so many exemplars are used; None, or more than there are, uses all.
-        score: The metric that stands for this evaluator in a figure.
+        score: The metric that stands for this evaluator in a figure; "class_accuracy" where
+            classes own several labels, any of which is right.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -56,6 +68,7 @@ class EvaluatorConfig(Config):
     n_classes: Count | None = 1600
     n_exemplars: Count | None = 5
     score: Score = "in_context_accuracy"
+    first_class: Count = field(default=1, kw_only=True, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w .+-]*", self.name) or self.name.lower() in _NO_NAMES:
@@ -96,7 +109,11 @@ def standard_evaluators(
         train.replace(name="icl", sequences=zero_one),
         train.replace(name="ciwl", sequences=own.replace(kind="ciwl_only")),
         train.replace(name="flip", sequences=own.replace(kind="flip")),
-        train.replace(name="iwl", sequences=iwl, score="accuracy"),
+        train.replace(
+            name="iwl",
+            sequences=iwl,
+            score="accuracy" if n_labels_per_class == 1 else "class_accuracy",
+        ),
     )
 
 
@@ -236,6 +253,7 @@ def make_evaluation_sequences(
                 seed=int.from_bytes(digest[:8], "big"),
                 n_labels=n_labels,
                 label_of_class=label_of_class,
+                first_rank=evaluator.first_class,
             )
         except ValueError as error:
             raise ValueError(f"evaluator {evaluator.name!r}: {error}") from error
@@ -262,7 +280,8 @@ def _check_size(evaluators: Iterable[EvaluatorConfig], d_feature: int) -> None:
 
 def _classes_of(evaluator: EvaluatorConfig, split: FeatureSplit) -> Int64[np.ndarray, " n_used"]:
     train = evaluator.classes == "train"
-    return (split.train_classes if train else split.held_out_classes)[: evaluator.n_classes]
+    classes = split.train_classes if train else split.held_out_classes
+    return classes[evaluator.first_class - 1 :][: evaluator.n_classes]
 
 
 def _exemplars_of(evaluator: EvaluatorConfig, split: FeatureSplit) -> Int64[np.ndarray, " n_used"]:

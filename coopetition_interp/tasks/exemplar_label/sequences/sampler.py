@@ -59,6 +59,7 @@ class SequenceSampler:
         label_of_class: For each class of the bank, its label (before multiplicity; -1 for none),
             so that sequences of other classes can share a training sampler's labels. None: a
             class's rank in `classes`.
+        first_rank: Rank of the first of `classes` in a law of class frequencies, counted from 1.
 
     Attributes:
         n_labels: Labels that the model must know.
@@ -77,6 +78,7 @@ class SequenceSampler:
         seed: int,
         n_labels: int | None = None,
         label_of_class: Int64[np.ndarray, " n_bank_classes"] | None = None,
+        first_rank: int = 1,
     ):
         for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
             if value < least:
@@ -99,7 +101,8 @@ class SequenceSampler:
             labels = label_of_class[self._classes]
         self.n_labels = self._count_labels(labels, n_labels)
         self._labelling = Labelling(config, labels, config.n_sequence_labels or self.n_labels)
-        self._draws = ClassDraws(len(self._classes), config.zipf_exponent)
+        n_classes = len(self._classes)
+        self._draws = ClassDraws(n_classes, config.class_law(n_classes, first_rank))
         self._features = bank.features.flatten(0, 1)  # [n_classes * n_exemplars, d_feature]
         self._n_bank_exemplars = bank.n_exemplars
         self._n_chunk_steps = max(1, _SEQUENCES_PER_CHUNK // batch_size)
@@ -182,7 +185,7 @@ class SequenceSampler:
         roles = np.pad(roles, ((0, 0), (0, 1)), constant_values=int(PairRole.QUERY))
         labels, roles = self._labelling.draw(rng, ranks, roles)
 
-        exemplars = self._exemplars[rng.integers(len(self._exemplars), size=ranks.shape)]
+        exemplars = self._exemplars[self._draw_exemplars(rng, ranks)]
         shows_query = np.zeros(ranks.shape, dtype=bool)
         if config.rules.matched_exemplars:
             shows_query = (roles == PairRole.MATCH) & is_bursty[:, None]
@@ -230,6 +233,26 @@ class SequenceSampler:
         order = rng.random(drawn.shape).argsort(axis=1)
         ranks = np.take_along_axis(drawn, order, axis=1)
         return ranks, np.full(ranks.shape, int(PairRole.FILLER), dtype=np.int64)
+
+    def _draw_exemplars(
+        self, rng: np.random.Generator, ranks: Int64[np.ndarray, "n_sequences n_exemplars"]
+    ) -> Int64[np.ndarray, "n_sequences n_exemplars"]:
+        """Which exemplar of its class each one is."""
+        n_exemplars = len(self._exemplars)
+        if not self.config.distinct_exemplars:
+            return rng.integers(n_exemplars, size=ranks.shape)
+        drawn = np.empty_like(ranks)
+        for place in range(ranks.shape[1]):
+            same_class = ranks[:, :place] == ranks[:, place, None]
+            # Of a class that was shown in full, the exemplars since then are excluded.
+            n_shown = same_class.sum(1) // n_exemplars * n_exemplars
+            same_class &= same_class.cumsum(1) > n_shown[:, None]
+            excluded = np.sort(np.where(same_class, drawn[:, :place], n_exemplars), axis=1)
+            point = rng.integers(n_exemplars - same_class.sum(1))
+            for index in range(place):  # none is as far as what stands for nothing excluded
+                point += point >= excluded[:, index]
+            drawn[:, place] = point
+        return drawn
 
     def _draw_noise(self, step: int) -> Float[Tensor, "batch n_exemplars d_feature"]:
         # A generator of torch's, three times as fast at normal draws as numpy's. It looks at 32

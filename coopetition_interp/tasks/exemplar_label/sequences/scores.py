@@ -22,14 +22,14 @@ METRICS = (
     "p_right_in_context",
     "p_context",
 )
-"""What `score_sequences` gives, in this order."""
+"""What `score_sequences` gives where a class owns one label, in this order."""
 
 IN_CONTEXT_METRICS = ("in_context_accuracy", "p_right_in_context")
 """What `context_scores` gives."""
 
 
 def score_sequences(
-    query_logits: Float[Tensor, "batch n_labels"], sequences: Sequences
+    query_logits: Float[Tensor, "batch n_labels"], sequences: Sequences, labels_per_class: int = 1
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Metrics of each sequence (paper section 2.2).
 
@@ -37,6 +37,7 @@ def score_sequences(
         query_logits: Logits at the query. Up to a few hundred sequences at a time stay in the
             processor's cache, which with many labels halves the time.
         sequences: The sequences that gave them.
+        labels_per_class: How many neighbouring labels a class owns.
 
     Returns:
         By name, one number per sequence:
@@ -46,7 +47,9 @@ def score_sequences(
         is not among them (the IWL evaluator), where the question makes no sense;
         "p_right": probability of the right label;
         "p_right_in_context": the same, of the labels in context alone; NaN as above;
-        "p_context": total probability of the labels in context, each counted once.
+        "p_context": total probability of the labels in context, each counted once;
+        with several labels per class also "class_accuracy": whether the highest logit of all is
+        that of any label of the right label's class.
 
     Raises:
         ValueError: If logits and sequences differ in number.
@@ -60,7 +63,7 @@ def score_sequences(
     context_log_p = query_logits.gather(1, sequences.context_labels) - log_normaliser[:, None]
     in_context = _scores_in_context(context_log_p, sequences)
     p_context = context_log_p.exp() * _first_of_its_label(sequences)
-    return {
+    scores = {
         "loss": -right_log_p,
         "accuracy": (top_label == right).to(query_logits.dtype),
         "in_context_accuracy": in_context["in_context_accuracy"],
@@ -68,6 +71,10 @@ def score_sequences(
         "p_right_in_context": in_context["p_right_in_context"],
         "p_context": p_context.sum(dim=-1),
     }
+    if labels_per_class > 1:
+        same_class = top_label // labels_per_class == right // labels_per_class
+        scores["class_accuracy"] = same_class.to(query_logits.dtype)
+    return scores
 
 
 def context_scores(

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from jaxtyping import Float64
 from pydantic import Field
 
-from coopetition_interp.config_class import Config, Count, Integer, Number, Seed, config_class
+from coopetition_interp.config_class import (
+    ADDED_LATER,
+    Config,
+    Count,
+    Flag,
+    Integer,
+    Number,
+    Seed,
+    config_class,
+)
+from coopetition_interp.tasks.exemplar_label.sequences.class_weights import (
+    ClassWeights,
+    zipf_weights,
+)
 
 SequenceKind = Literal[
     "bursty",
@@ -91,6 +106,7 @@ class SequenceConfig(Config):
             half the pairs for "icl_only", "icl" and "flip", else 3 in 8 pairs and at least 1.
         zipf_exponent: Class of rank r (counted from 1) is drawn with probability proportional to
             r ** -zipf_exponent; 0 is uniform.
+        class_weights: Instead of a Zipf law: the weight of each rank, from a file.
         n_labels_per_class: Label multiplicity: labels a class owns, one of which, at random, it
             carries throughout a sequence.
         n_sequence_labels: For "icl_only": how many labels there are to draw from. None takes all
@@ -101,6 +117,9 @@ class SequenceConfig(Config):
         label_pair_seed: Seed of that split.
         input_noise_sd: Standard deviation of Gaussian noise added to exemplar features, drawn anew
             at every step.
+        distinct_exemplars: Exemplars of one class in a sequence are all different ones; a class
+            that is shown more often than it has exemplars begins anew. False draws each of them
+            independently.
         n_exemplars: Use only the first so many exemplars of each class; None uses all.
         n_classes: Use only the first so many classes; None uses all.
 
@@ -119,12 +138,18 @@ class SequenceConfig(Config):
     label_pair_train_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.8
     label_pair_seed: Seed = 0
     input_noise_sd: Annotated[Number, Field(ge=0, le=1000)] = 0.0
+    distinct_exemplars: Flag = field(default=False, kw_only=True, metadata=ADDED_LATER)
+    class_weights: ClassWeights | None = field(default=None, kw_only=True, metadata=ADDED_LATER)
     n_exemplars: Count | None = None
     n_classes: Annotated[Integer, Field(ge=2, le=10**9)] | None = None
 
     def __post_init__(self) -> None:
         self._check_burst()
         self._check_labels()
+        if self.distinct_exemplars and self.rules.matched_exemplars:
+            self._contradiction("distinct_exemplars", "one that does not show the query exemplar")
+        if self.class_weights is not None and self.zipf_exponent > 0:
+            raise ValueError("class_weights and zipf_exponent are two laws: give one of them")
         if self.n_classes is not None and self.n_classes < self.n_distinct_classes:
             raise ValueError(
                 f"sequences of kind {self.kind!r} with n_pairs = {self.n_pairs} show "
@@ -168,6 +193,29 @@ class SequenceConfig(Config):
     def draws_from_all_labels(self) -> bool:
         """Whether a sequence's labels are drawn from all that the model has, however many."""
         return self.rules.labels is LabelRule.FRESH and self.n_sequence_labels is None
+
+    def class_law(
+        self, n_classes: int, first_rank: int = 1
+    ) -> Float64[np.ndarray, " n_classes"] | None:
+        """Weights of `n_classes` ranks from `first_rank` on; None where classes are drawn evenly.
+
+        Raises:
+            FileNotFoundError, ValueError: The file of weights is not there, damaged or too short.
+        """
+        if self.class_weights is None:
+            return (
+                zipf_weights(n_classes, self.zipf_exponent, first_rank)
+                if self.zipf_exponent
+                else None
+            )
+        weights = self.class_weights.load()[first_rank - 1 :][:n_classes]
+        if len(weights) < n_classes:
+            raise ValueError(
+                f"class_weights: {self.class_weights.path} has weights up to rank "
+                f"{first_rank - 1 + len(weights)}, but classes are drawn up to rank "
+                f"{first_rank - 1 + n_classes}: give more weights, or lower n_classes"
+            )
+        return weights
 
     def n_labels_needed(self, n_classes: int) -> int:
         """Labels that a model of these sequences must know, `n_classes` being trained on."""

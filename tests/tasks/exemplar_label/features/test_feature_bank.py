@@ -185,3 +185,13 @@ def test_digest_tells_features_and_groups_apart():
 def test_features_too_large_for_float32_training_are_refused():
     with pytest.raises(ValueError, match=r"features reach 3e\+30 .* at most 1,000,000"):
         FeatureBank(torch.full((2, 1, 3), 3e30))
+
+
+def test_groups_become_classes_of_all_their_exemplars():
+    features = torch.arange(4 * 3.0).view(4, 3, 1)
+    bank = FeatureBank(features, class_group=np.array([1, 0, 1, 0])).groups_as_classes()
+    assert bank.features[..., 0].tolist() == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]
+    assert bank.class_names == ("class 0", "class 1")
+    uneven = FeatureBank(features, class_group=np.array([1, 0, 1, 1]))
+    with pytest.raises(ValueError, match="groups of 1 to 3 classes"):
+        uneven.groups_as_classes()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from coopetition_interp.tasks.exemplar_label.sequences.class_draws import ClassDraws
+from coopetition_interp.tasks.exemplar_label.sequences.class_weights import zipf_weights
 
 
 def chi_square_per_freedom(counts, probabilities):
@@ -15,9 +16,13 @@ def zipf(n_classes, exponent):
     return np.arange(1, n_classes + 1.0) ** -exponent
 
 
+def draws(n_classes, exponent):
+    return ClassDraws(n_classes, zipf_weights(n_classes, exponent) if exponent else None)
+
+
 @pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0, 2.0])
 def test_frequencies_follow_the_law(exponent):
-    drawn = ClassDraws(30, exponent).draw(np.random.default_rng(0), (40_000,))
+    drawn = draws(30, exponent).draw(np.random.default_rng(0), (40_000,))
     counts = np.bincount(drawn, minlength=30)
     assert chi_square_per_freedom(counts, zipf(30, exponent)) < 1.8
 
@@ -26,7 +31,7 @@ def test_frequencies_follow_the_law(exponent):
 @pytest.mark.parametrize("excluded", [[0], [29], [3, 0], [7, 8, 6], [29, 0, 14]])
 def test_excluding_classes_leaves_the_law_of_the_others(exponent, excluded):
     rows = np.broadcast_to(np.array(excluded), (40_000, len(excluded)))
-    drawn = ClassDraws(30, exponent).draw(np.random.default_rng(1), (40_000,), rows)
+    drawn = draws(30, exponent).draw(np.random.default_rng(1), (40_000,), rows)
     assert not np.isin(drawn, excluded).any()
     rest = np.setdiff1d(np.arange(30), excluded)
     counts = np.bincount(drawn, minlength=30)[rest]
@@ -36,13 +41,13 @@ def test_excluding_classes_leaves_the_law_of_the_others(exponent, excluded):
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 20.0])
 def test_distinct_draws_can_use_every_class(exponent):
     query = np.full((200, 1), 2)
-    drawn = ClassDraws(6, exponent).draw_distinct(np.random.default_rng(2), 200, 5, query)
+    drawn = draws(6, exponent).draw_distinct(np.random.default_rng(2), 200, 5, query)
     assert (np.sort(drawn, axis=1) == [0, 1, 3, 4, 5]).all()
 
 
 def test_pairs_drawn_without_replacement_follow_the_law():
     none = np.empty((60_000, 0), dtype=np.int64)
-    drawn = ClassDraws(4, 1.0).draw_distinct(np.random.default_rng(3), 60_000, 2, none)
+    drawn = draws(4, 1.0).draw_distinct(np.random.default_rng(3), 60_000, 2, none)
     p = zipf(4, 1.0) / zipf(4, 1.0).sum()
     expected = p[:, None] * p[None, :] / (1 - p[:, None])
     counts = np.zeros((4, 4))

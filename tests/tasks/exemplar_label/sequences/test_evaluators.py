@@ -1,4 +1,5 @@
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 
@@ -152,3 +153,28 @@ def test_bad_values_are_refused_by_name(options, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=next(iter(options))):
         EvaluatorConfig(**{"name": "a", "sequences": SequenceConfig(), **options})
+
+
+def test_a_range_of_classes_keeps_its_ranks_in_the_law():
+    rare = EvaluatorConfig(
+        "rare",
+        SequenceConfig(zipf_exponent=3.0),
+        n_sequences=3000,
+        first_class=4,
+        n_classes=None,
+        n_exemplars=None,
+    )
+    sequences = made([rare])["rare"]
+    classes, _ = classes_shown(sequences)
+    assert set(classes.flatten().tolist()) == set(SPLIT.train_classes[3:].tolist())
+    counts = np.array([(classes[:, -1] == shown).sum() for shown in SPLIT.train_classes[3:]])
+    law = np.arange(4, 13.0) ** -3
+    expected = 3000 * law / law.sum()
+    assert (abs(counts - expected) < 5 * expected**0.5).all()
+    with pytest.raises(ValueError, match=r"'rare'.*no classes"):
+        made([rare.replace(first_class=13)])
+
+
+def test_with_several_labels_iwl_counts_any_of_the_class():
+    evaluators = {e.name: e for e in standard_evaluators(n_labels_per_class=3)}
+    assert evaluators["iwl"].score == "class_accuracy"

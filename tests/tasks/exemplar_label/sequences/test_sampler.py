@@ -14,6 +14,8 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     SequenceConfig,
     SequenceSampler,
     labels_of_training_classes,
+    save_class_weights,
+    word_counts,
 )
 
 N_CLASSES, N_EXEMPLARS = 14, 3
@@ -349,3 +351,56 @@ def test_what_cannot_be_drawn_is_refused_before_drawing(changes, named):
 def test_a_negative_step_is_refused():
     with pytest.raises(ValueError, match="counted from 0"):
         build().batch(-1)
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(["bursty", "icl_only", "icl", "flip", "iwl_only"]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1.0, 0.0]),
+    st.integers(0, 2**40),
+)
+def test_distinct_exemplars_come_back_only_when_all_were_shown(kind, n_exemplars, p_bursty, seed):
+    bursty = {"p_bursty": p_bursty, "zipf_exponent": 2.0} if kind == "bursty" else {}
+    config = SequenceConfig(
+        kind=kind, n_pairs=8, distinct_exemplars=True, n_exemplars=n_exemplars, **bursty
+    )
+    for classes, exemplars, _, _ in rows(config, seed):
+        for shown in set(classes):
+            drawn = [e for c, e in zip(classes, exemplars, strict=True) if c == shown]
+            for start in range(0, len(drawn), n_exemplars):
+                once = drawn[start : start + n_exemplars]
+                assert len(set(once)) == len(once)
+
+
+def test_distinct_exemplars_are_drawn_evenly():
+    config = SequenceConfig(n_pairs=8, distinct_exemplars=True)
+    batch = sampler(config, batch_size=3000).batch(0)
+    matches = batch.roles == PairRole.MATCH
+    query = batch.exemplars[:, -1, 1].long()
+    first = batch.exemplars[torch.arange(3000), matches.int().argmax(1), 1].long()
+    counts = torch.zeros(N_EXEMPLARS, N_EXEMPLARS).index_put(
+        (query, first), torch.ones(3000), accumulate=True
+    )
+    # Of 3 places of a match and its query, 3 exemplars: never the query's own unless a round is
+    # full, which the fourth showing of the class begins anew.
+    evenly = counts.sum() / N_EXEMPLARS**2
+    assert ((counts - evenly).abs() < 5 * evenly.sqrt()).all()
+
+
+def test_classes_follow_the_weights_of_a_file(tmp_path):
+    counts = word_counts("the cat and the dog and the bird: it isn't, isn't it? THE end")
+    assert counts == [4, 2, 2, 2, 1, 1, 1, 1]
+    path = tmp_path / "weights.json"
+    save_class_weights(counts, path)
+    config = SequenceConfig(class_weights={"path": str(path)}, n_classes=8)
+    batch = sampler(config, batch_size=4000).batch(0)
+    seen = batch.exemplars[:, -1, 0].long().bincount(minlength=8).double()
+    expected = 4000 * torch.tensor(counts).double() / sum(counts)
+    assert ((seen - expected).abs() < 5 * expected.sqrt()).all()
+    with pytest.raises(ValueError, match=r"up to rank 8, but classes are drawn up to rank 14"):
+        sampler(config.replace(n_classes=None))
+    for damaged in ("[1, 0]", "[1, NaN]", "{}", "[[1]]", "[", "[]", '["a"]'):
+        path.write_text(damaged)
+        with pytest.raises(ValueError, match="class_weights"):
+            sampler(config)

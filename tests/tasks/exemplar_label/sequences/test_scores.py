@@ -139,3 +139,13 @@ def test_summary_leaves_out_what_makes_no_sense_but_hides_no_broken_loss():
 def test_logits_of_another_batch_are_refused():
     with pytest.raises(ValueError, match="3 queries were given for 2 sequences"):
         score_sequences(torch.zeros(3, 4), sequences_with_labels([[0, 1, 0], [1, 0, 0]]))
+
+
+def test_any_label_of_the_class_is_right():
+    sequences = Sequences(
+        torch.zeros(3, 2, 1), torch.tensor([[0, 4], [0, 4], [0, 5]]), torch.zeros(3, 2).long()
+    )
+    logits = torch.eye(6)[[5, 3, 5]]
+    scores = score_sequences(logits, sequences, labels_per_class=2)
+    assert scores["class_accuracy"].tolist() == [1, 0, 1]
+    assert scores["accuracy"].tolist() == [0, 0, 1]

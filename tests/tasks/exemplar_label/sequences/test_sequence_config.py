@@ -36,6 +36,8 @@ from coopetition_interp.tasks.exemplar_label.sequences import SequenceConfig
         ({"kind": "icl", "label_pairs": "held_out"}, ["label_pairs", "icl"]),
         ({"kind": "iwl_only", "n_pairs": 8, "n_classes": 8}, ["n_classes", "n_pairs", "iwl_only"]),
         ({"n_pairs": 8, "n_classes": 2}, ["n_classes", "n_pairs", "bursty"]),
+        ({"kind": "matched", "distinct_exemplars": True}, ["distinct_exemplars", "matched"]),
+        ({"class_weights": {"path": "w"}, "zipf_exponent": 1.0}, ["class_weights", "zipf"]),
     ],
 )
 def test_bad_options_are_refused_by_name(options, named, monkeypatch):

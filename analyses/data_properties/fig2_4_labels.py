@@ -1,0 +1,49 @@
+"""Figure 2.4: the more labels a class has, the more in-context learning.
+
+A class owns several labels, and carries one of them throughout a sequence. The more it owns, the
+less does in-weights learning help, and the more in-context learning there is (thesis, section
+2.3.2, Figure 2.4). In-weights learning counts any of a class's labels as right.
+
+Rule, written before the runs: 0.05 more at the highest, which is what counts as emerging at all.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import ICL_AND_IWL, less, number_of, shapes, swept_panels
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+MOST, LEAST = 4, 1
+STATEMENT = f"ICL's highest, {MOST} labels a class less {LEAST}"
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by number of labels; "accuracy" is that of any label of the class."""
+    curves = study.curves("labels")
+    if "class_accuracy" in curves:
+        curves["accuracy"] = curves["class_accuracy"].fillna(curves["accuracy"])
+    return {"": curves, "icl": shapes(curves, "n_labels", "held_out_icl")}
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each number of labels."""
+    return swept_panels(
+        tables[""], "n_labels", "Labels of a class", ICL_AND_IWL, "{} a class".format
+    )
+
+
+PUBLISHED = {STATEMENT: "more"}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """On held-out classes."""
+    most, least = (number_of(tables["icl"], "height", n_labels=n) for n in (MOST, LEAST))
+    return [NumberRule(STATEMENT, less(most, least), "over", 0.05)]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

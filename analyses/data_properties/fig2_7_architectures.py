@@ -1,0 +1,59 @@
+"""Figure 2.7: transformers learn in context, recurrent networks do not.
+
+A transformer, a vanilla RNN and an LSTM of equal depth and width, each at many random learning
+rates and warm-ups: no recurrent network is above chance in context, some transformers are (thesis,
+section 2.3.4, Figure 2.7).
+
+Rules, written before the runs: above chance is 0.55 at the highest; the claim on recurrent networks
+is contradicted if one reaches 0.6, undecided in between. At two layers p(bursty) is 1, since a
+transformer of two layers learns little in context at 0.9.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties import architectures
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import Rule, YesNoRule
+
+CHANCE, REFUTED = 0.55, 0.6
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Metrics of every run."""
+    return architectures.table(study)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each draw."""
+    panels = {"ICL, held-out classes": ("held_out_icl", "in_context_accuracy")}
+    return architectures.draw(tables[""], "Architectures", panels)
+
+
+PUBLISHED = {
+    "no recurrent network learns in context": "none does",
+    "the best transformer's ICL is over 0.8": "some learn",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Over all draws."""
+    runs = tables[""]
+    highest = architectures.best(runs, "held_out_icl", "height")
+    recurrent = max(highest["rnn"], highest["lstm"])
+    none_learns, some_learn = PUBLISHED
+    draws = sorted(map(int, runs["draw"].unique()))
+    holds = dict.fromkeys(draws, recurrent < CHANCE)
+    if CHANCE <= recurrent < REFUTED:
+        holds[draws[0]] = True  # neither all nor none: undecided
+    return [
+        YesNoRule(none_learns, holds),
+        architectures.once_for_all(some_learn, runs, highest["transformer"] > 0.8),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

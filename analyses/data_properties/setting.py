@@ -1,0 +1,176 @@
+"""What the runs of chapters 2 and 3 share: characters, model, optimizer, evaluators.
+
+Three scales:
+
+- "laptop": 1,600 upright characters of the embedded bank, 20 drawings each, 8 pairs, 2 layers with
+  MLPs, learned positions, a constant learning rate of 3e-4.
+- "published": drawings through the image embedding, 12 layers, sinusoidal positions, warm-up and
+  inverse square root. For a cluster.
+- "tiny": Gaussian classes and a quarter of the width, for tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig, preset
+from coopetition_interp.tasks.exemplar_label.features import (
+    EmbeddedOmniglot,
+    FeatureSource,
+    GaussianFeatures,
+    OmniglotImages,
+)
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    EvaluatorConfig,
+    SequenceConfig,
+    held_out_evaluators,
+    standard_evaluators,
+)
+from coopetition_interp.training import ConfigError, Schedule
+
+N_PAIRS = 8
+UPRIGHT_CLASSES = 1_623
+"""Characters of Omniglot; more classes than these are made by transforms."""
+N_COMMON = 10
+
+PUBLISHED_SCALE = "published"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A scale's sizes. Lengths are in sequences seen.
+
+    Attributes:
+        n_classes: Classes trained on where nothing else is said (the thesis's 1,600).
+        many_classes: Where there are many (12,800).
+        n_exemplars: Of each class (20).
+        n_evaluated: Sequences of each evaluator.
+        evaluate_every: Between evaluations.
+        warmup_steps: Longest warm-up that is drawn for the comparison of architectures.
+    """
+
+    n_classes: int
+    many_classes: int
+    n_exemplars: int
+    n_evaluated: int
+    evaluate_every: int
+    warmup_steps: int
+
+
+SETTINGS: dict[str, Setting] = {
+    "tiny": Setting(40, 60, 5, 40, 400, 5),
+    "laptop": Setting(1_600, 12_800, 20, 2_000, 20_000, 2_000),
+    "published": Setting(1_600, 12_800, 20, 10_000, 100_000, 10_000),
+}
+
+
+def require_scale(name: str) -> Setting:
+    """The setting of this name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in SETTINGS:
+        raise ConfigError(
+            f"chapters 2 and 3 have no scale {name!r}: choose from {', '.join(SETTINGS)}"
+        )
+    return SETTINGS[name]
+
+
+def base_config(scale: str, features: FeatureSource | None = None) -> ExemplarLabelConfig:
+    """The run that all others are changes of: p(bursty) 1, classes and drawings of the scale.
+
+    Args:
+        scale: A key of `SETTINGS`.
+        features: Instead of the scale's.
+
+    Raises:
+        ConfigError: No such scale.
+    """
+    setting = require_scale(scale)
+    small = scale == "tiny"
+    config = preset("tiny" if small else "laptop").replace(
+        n_threads=1,  # runs go side by side
+        features=features or _features(scale),
+        sequences=SequenceConfig(n_pairs=N_PAIRS),
+        model={"mlps": True},
+        optimizer={"learning_rate": 1e-3 if small else 3e-4},
+        evaluators=evaluators(setting.n_evaluated),
+        evaluate_at=Schedule(every=setting.evaluate_every),
+        checkpoint_at=Schedule(),
+    )
+    if scale == PUBLISHED_SCALE:
+        config = config.replace(
+            model={
+                "n_layers": 12,
+                "positions": "sinusoidal",
+                "position_base": 30.0,
+                "exemplar_embedding": "resnet",
+            },
+            optimizer={"schedule": "inverse_sqrt", "warmup_steps": 4_000},
+            sequences={"distinct_exemplars": True},
+        )
+    return with_classes(config, setting.n_classes, setting.n_exemplars)
+
+
+def _features(scale: str) -> FeatureSource:
+    if scale == "tiny":
+        return GaussianFeatures(n_classes=80, n_exemplars=8, d_feature=10, within_class_sd=0.4)
+    if scale == PUBLISHED_SCALE:
+        return OmniglotImages(root="data", download=True)
+    return EmbeddedOmniglot(transforms="unrotated")
+
+
+def with_classes(
+    config: ExemplarLabelConfig, n_classes: int, n_exemplars: int | None = None
+) -> ExemplarLabelConfig:
+    """The same with other classes or drawings; upright characters as long as there are enough."""
+    classes = {"n_train": n_classes, "shuffle_seed": 0}
+    if n_exemplars is not None:
+        classes["n_train_exemplars"] = n_exemplars
+    features = config.features
+    if hasattr(features, "transforms"):
+        transforms = "unrotated" if n_classes <= UPRIGHT_CLASSES else "all"
+        features = features.replace(transforms=transforms)
+    return config.replace(features=features, classes=classes)
+
+
+def evaluators(
+    n_evaluated: int, n_labels_per_class: int = 1, input_noise_sd: float = 0.0
+) -> tuple[EvaluatorConfig, ...]:
+    """train, icl, ciwl, flip, iwl, and ICL on held-out classes, over all classes and drawings."""
+    shared = {
+        "n_pairs": N_PAIRS,
+        "n_sequences": n_evaluated,
+        "n_classes": None,
+        "n_exemplars": None,
+        "input_noise_sd": input_noise_sd,
+    }
+    standard = standard_evaluators(n_labels_per_class=n_labels_per_class, **shared)
+    return (*standard, *held_out_evaluators(**shared)[:1])
+
+
+def common_and_rare(n_evaluated: int) -> tuple[EvaluatorConfig, ...]:
+    """IWL of the ten commonest classes, and of all others."""
+    common = EvaluatorConfig(
+        "iwl_common",
+        SequenceConfig(kind="iwl_only", n_pairs=N_PAIRS),
+        n_sequences=n_evaluated,
+        n_classes=N_COMMON,
+        n_exemplars=None,
+        score="accuracy",
+    )
+    rare = common.replace(name="iwl_rare", first_class=N_COMMON + 1, n_classes=None)
+    return common, rare
+
+
+def iwl_by_law(n_evaluated: int, zipf_exponent: float) -> EvaluatorConfig:
+    """IWL whose classes follow the training law."""
+    return EvaluatorConfig(
+        "iwl_by_law",
+        SequenceConfig(kind="iwl_only", n_pairs=N_PAIRS, zipf_exponent=zipf_exponent),
+        n_sequences=n_evaluated,
+        n_classes=None,
+        n_exemplars=None,
+        score="accuracy",
+    )

@@ -1,0 +1,1 @@
+"""What makes in-context learning transient, and what makes it stay (thesis, chapter 3)."""

@@ -1,0 +1,40 @@
+"""Runs of a role beside the default run, over the length of the shortest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from coopetition_interp.reporting.study import Study
+
+
+def beside_default(study: Study, role: str, default: dict[str, Any], **about: Any) -> pd.DataFrame:
+    """Metrics of a role's runs, and of the default run as one more value of what was swept.
+
+    Args:
+        study: The study.
+        role: Of the runs compared.
+        default: What the columns of the role say of the default run.
+        **about: What else must be so of the role's runs.
+
+    Returns:
+        Runs of the seeds that both have, each up to where the shortest ends.
+    """
+    varied = study.curves(role, **about)
+    plain = study.curves("default").assign(**default)
+    both = pd.concat([varied, plain], ignore_index=True)
+    seeds = set(varied["init_seed"]) & set(plain["init_seed"])
+    ends = [runs["sequences_seen"].max() for runs in (varied, plain)]
+    return both[both["init_seed"].isin(seeds) & (both["sequences_seen"] <= min(ends))]
+
+
+def default_of(study: Study, *fields: str) -> dict[str, Any]:
+    """What the default run's config says of some fields, by the last part of their names."""
+    found: dict[str, Any] = {}
+    for name in fields:
+        value: Any = study.config(study.require("default")[0].name)
+        for part in name.split("."):
+            value = getattr(value, part)
+        found[name.rpartition(".")[2]] = value
+    return found

@@ -1,0 +1,105 @@
+"""Figure 3.2: in-context learning is transient while the training loss goes on falling.
+
+It peaks, then decays; in-weights learning rises very slowly, and the loss falls throughout (thesis,
+section 3.2, Figure 3.2).
+
+Rules, written before the runs: transient is a fall of 0.05 from the highest of a running median of
+3 to the mean of the last tenth, after the height was 0.55 or more. The loss and in-weights learning
+are compared between the peak and the last tenth of the run. Beside them: Flip, which says what the
+network's output follows, and the loss on in-context sequences, which moves before accuracy.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import each_seed, shapes, swept_panels
+from coopetition_interp.analysis.moments import moments_of
+from coopetition_interp.analysis.peaks import shape_of, window_mean
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.style import sequence_count
+from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
+
+PANELS = {
+    "ICL": ("icl", "in_context_accuracy"),
+    "Flip": ("flip", "in_context_accuracy"),
+    "IWL": ("iwl", "accuracy"),
+    "training loss (nats)": ("train", "training_loss"),
+}
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Metrics of the default run."""
+    return study.curves("default")
+
+
+def draw(tables: Tables) -> go.Figure:
+    """In-context and in-weights learning, and the loss."""
+    runs = tables[""].assign(run="default")
+    return swept_panels(runs, "run", "The default run", PANELS, y="value")
+
+
+PUBLISHED = {
+    "ICL is transient": "yes",
+    "training loss at the end less that at ICL's peak": "goes on falling",
+    "IWL at the end less that at ICL's peak": "rises very slowly",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """On training classes."""
+    runs = tables[""]
+    transient, loss, iwl = PUBLISHED
+    return [
+        each_seed(transient, shapes(runs, "role"), lambda rows: rows["transient"].all()),
+        NumberRule(
+            loss,
+            by_seed(runs, lambda run: _since_peak(run, "train", "training_loss")),
+            "under",
+            0.0,
+        ),
+        NumberRule(
+            iwl, by_seed(runs, lambda run: _since_peak(run, "iwl", "accuracy")), "over", 0.0
+        ),
+    ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """When Flip peaks and crosses, and when the ICL loss is lowest."""
+    told = []
+    for seed, run in tables[""].groupby("init_seed"):
+        moments = moments_of(run)
+        icl = run[run["evaluator"] == "icl"]
+        lowest = float(icl.loc[icl["loss"].idxmin(), "sequences_seen"])
+        peak, crossing = (
+            "never" if moment is None else sequence_count(moment)
+            for moment in (moments.peak, moments.crossing)
+        )
+        found = f"Flip peaks {peak}, crosses 0.5 {crossing}; loss lowest {sequence_count(lowest)}"
+        told.append(Beside(f"seed {seed}", found))
+    return told
+
+
+def _loss_since_peak(run: pd.DataFrame) -> float | None:
+    return _since_peak(run, "train", "training_loss")
+
+
+def _iwl_since_peak(run: pd.DataFrame) -> float | None:
+    return _since_peak(run, "iwl", "accuracy")
+
+
+def _since_peak(run: pd.DataFrame, evaluator: str, metric: str) -> float | None:
+    """The mean of the last tenth less the value nearest ICL's peak; None if it did not emerge."""
+    shape = shape_of(run)
+    if not shape.emerged:
+        return None
+    rows = run[(run["evaluator"] == evaluator) & run[metric].notna()]
+    distances = (rows["sequences_seen"] - shape.peak).abs().to_numpy()
+    at_peak = float(rows[metric].iloc[int(distances.argmin())])
+    return window_mean(run, evaluator, metric, start=0.9) - at_peak
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

@@ -1,0 +1,67 @@
+"""Figure 3.4: with more drawings of each class in-context learning peaks higher and decays faster.
+
+It is transient with any number of them (thesis, section 3.3.2, Figure 3.4; 10, 15 and 20 drawings,
+here 5, 10 and 20).
+
+Rules, written before the runs: paired within seeds, the most drawings against the fewest.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import (
+    ON_TRAINING_CLASSES,
+    each_seed,
+    less,
+    number_of,
+    shapes,
+    swept_panels,
+)
+from analyses.transience_at_scale.beside_default import beside_default, default_of
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by drawings of each class, and ICL's shapes."""
+    default = default_of(study, "classes.n_train_exemplars")
+    curves = beside_default(study, "drawings", {"n_exemplars": default["n_train_exemplars"]})
+    return {"": curves, "icl": shapes(curves, "n_exemplars")}
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each number of drawings."""
+    return swept_panels(
+        tables[""], "n_exemplars", "Drawings of a class", ON_TRAINING_CLASSES, "{} drawings".format
+    )
+
+
+PUBLISHED = {
+    "ICL's height, most drawings less fewest": "higher",
+    "ICL's slope after its peak, most drawings less fewest": "steeper, so lower",
+    "ICL is transient with any number of drawings": "yes",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """On training classes."""
+    icl = tables["icl"]
+    height, slope, transient = PUBLISHED
+    fewest, most = (int(icl["n_exemplars"].agg(end)) for end in ("min", "max"))
+
+    def more(column: str, emerged: bool = False) -> dict[int, float]:
+        ends = (number_of(icl, column, emerged, n_exemplars=n) for n in (most, fewest))
+        return less(*ends)
+
+    return [
+        NumberRule(height, more("height"), "over", 0.0),
+        NumberRule(slope, more("slope", emerged=True), "under", 0.0),
+        each_seed(transient, icl, lambda rows: rows["transient"].all()),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

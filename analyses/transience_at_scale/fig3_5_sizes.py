@@ -1,0 +1,83 @@
+"""Figure 3.5: more classes keep in-context learning up, more drawings alone do not.
+
+With the eight transforms of a character as eight classes (12,800 x 20) in-context learning peaks
+higher and decays more slowly than with 1,600 x 20; with the transforms as more drawings of one
+class (1,600 x 160) it peaks lower and decays faster (thesis, section 3.3.2, Figure 3.5).
+
+Rules, written before the runs: paired within seeds.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import (
+    ON_TRAINING_CLASSES,
+    less,
+    number_of,
+    shapes,
+    size_names,
+    swept_panels,
+)
+from analyses.transience_at_scale.beside_default import beside_default, default_of
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+DEFAULT, AS_DRAWINGS, AS_CLASSES = "default", "as drawings", "as classes"
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by what the transforms are, and ICL's shapes."""
+    default = default_of(study, "classes.n_train", "classes.n_train_exemplars")
+    n_classes, n_exemplars = default["n_train"], default["n_train_exemplars"]
+    curves = beside_default(study, "sizes", {"n_classes": n_classes, "n_exemplars": n_exemplars})
+    transforms = curves["role"].where(curves["role"] == "default", AS_DRAWINGS)
+    transforms = transforms.where(curves["n_classes"] <= n_classes, AS_CLASSES)
+    curves = curves.assign(
+        transforms=transforms,
+        size=size_names(curves),
+    )
+    return {"": curves, "icl": shapes(curves, "transforms")}
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each size."""
+    return swept_panels(tables[""], "size", "Classes x drawings", ON_TRAINING_CLASSES)
+
+
+PUBLISHED = {
+    "ICL's height, transforms as classes less the higher of the others": "higher",
+    "ICL's slope, transforms as classes less the shallower of the others": "shallower",
+    "ICL's height, transforms as drawings less without": "lower",
+    "ICL's slope, transforms as drawings less without": "steeper, so lower",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """On training classes."""
+    icl = tables["icl"]
+    numbers = {
+        column: {
+            kind: number_of(icl, column, emerged=column == "slope", transforms=kind)
+            for kind in (DEFAULT, AS_DRAWINGS, AS_CLASSES)
+        }
+        for column in ("height", "slope")
+    }
+    found: list[Rule] = []
+    for statement, column in zip(PUBLISHED, ("height", "slope"), strict=False):
+        of = numbers[column]
+        other = {
+            seed: max(of[DEFAULT][seed], of[AS_DRAWINGS].get(seed, float("nan")))
+            for seed in of[DEFAULT]
+        }
+        found.append(NumberRule(statement, less(of[AS_CLASSES], other), "over", 0.0))
+    for statement, column in zip(list(PUBLISHED)[2:], ("height", "slope"), strict=True):
+        of = numbers[column]
+        found.append(NumberRule(statement, less(of[AS_DRAWINGS], of[DEFAULT]), "under", 0.0))
+    return found
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

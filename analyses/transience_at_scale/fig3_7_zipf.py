@@ -1,0 +1,63 @@
+"""Figure 3.7: skewed class frequencies delay in-context learning and make it last.
+
+At an exponent of 1 it comes much later and decays slowly, with more in-weights learning than under
+equal frequencies; at 2 there is none (thesis, section 3.3.4, Figure 3.7).
+
+Rules, written before the runs: much later is 1.5 times as late to nine tenths of its height. IWL's
+queries follow the training law.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import less, number_of, shapes, swept_panels
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+PANELS = {
+    "ICL": ("icl", "in_context_accuracy"),
+    "IWL, by the training law": ("iwl_by_law", "accuracy"),
+}
+LATER = 1.5
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by exponent, and the shapes of both curves."""
+    curves = study.curves("zipf")
+    iwl = shapes(curves, "exponent", "iwl_by_law", "accuracy")
+    return {"": curves, "icl": shapes(curves, "exponent"), "iwl": iwl}
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each exponent."""
+    return swept_panels(
+        tables[""], "exponent", "Skewed class frequencies", PANELS, "exponent {:g}".format
+    )
+
+
+PUBLISHED = {
+    "ICL's onset, exponent 1 over 0": "much later",
+    "ICL's height, exponent 2": "none",
+    "IWL at the end, exponent 1 less 0": "more",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Paired within seeds."""
+    icl, iwl = tables["icl"], tables["iwl"]
+    later, none, more = PUBLISHED
+    skewed, even = (number_of(icl, "onset", exponent=exponent) for exponent in (1.0, 0.0))
+    ratios = {seed: skewed[seed] / even[seed] for seed in skewed if seed in even}
+    ends = (number_of(iwl, "end", exponent=exponent) for exponent in (1.0, 0.0))
+    return [
+        NumberRule(later, ratios, "over", LATER),
+        NumberRule(none, number_of(icl, "height", exponent=2.0), "under", 0.55),
+        NumberRule(more, less(*ends), "over", 0.0),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

@@ -1,0 +1,61 @@
+"""Figure 3.8: a mild L2 penalty keeps in-context learning.
+
+With it the decay's slope goes to zero, and in-weights learning becomes transient itself (thesis,
+section 3.4, Figure 3.8).
+
+Rules, written before the runs: at the weight with the least fall of those where it emerges, the
+fall is less than without, and IWL ends a tenth or more of its height below it.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import ON_TRAINING_CLASSES, less, number_of, swept_panels
+from analyses.transience_at_scale.l2 import by_weight, weight_name
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+FALLEN_BACK = 0.1
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by weight, and the shapes of both curves."""
+    return by_weight(study)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each weight."""
+    return swept_panels(tables[""], "weight", "L2 penalty", ON_TRAINING_CLASSES, weight_name)
+
+
+PUBLISHED = {
+    "ICL's fall at the best weight less that without": "no fall",
+    "IWL's fall at the best weight, over its height": "transient itself",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """Paired within seeds, at one weight for all."""
+    icl, iwl = tables["icl"], tables["iwl"]
+    fall, fallen_back = PUBLISHED
+    without = number_of(icl, "fall", emerged=True, weight=0.0)
+    penalised = icl[icl["weight"] > 0].groupby("weight").filter(lambda rows: rows["emerged"].all())
+    if penalised.empty:
+        nothing = dict.fromkeys(without, float("nan"))
+        return [
+            NumberRule(fall, nothing, "under", 0.0),
+            NumberRule(fallen_back, nothing, "over", FALLEN_BACK),
+        ]
+    best = float(penalised.groupby("weight")["fall"].mean().idxmin())
+    shares = iwl.assign(share=iwl["fall"] / iwl["height"])
+    return [
+        NumberRule(fall, less(number_of(icl, "fall", weight=best), without), "under", 0.0),
+        NumberRule(fallen_back, number_of(shares, "share", weight=best), "over", FALLEN_BACK),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

@@ -1,0 +1,56 @@
+"""Figure B.3: a large L2 penalty does not keep in-context learning.
+
+Above a weight of 1e-4 in-context learning is transient again, or does not come, and in-weights
+learning never rises (thesis, appendix B.2, Figure B.3).
+
+Rules, written before the runs: at the largest weight in-context learning falls by 0.05 or more from
+its height, or does not emerge; IWL is under 0.01 at the end.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analyses.data_properties.curves import ON_TRAINING_CLASSES, each_seed, number_of, swept_panels
+from analyses.transience_at_scale.l2 import TOO_HIGH, by_weight, weight_name
+from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.verdicts import NumberRule, Rule
+
+
+def table(study: Study) -> dict[str, pd.DataFrame]:
+    """Metrics by weight, and the shapes of both curves."""
+    return by_weight(study)
+
+
+def draw(tables: Tables) -> go.Figure:
+    """A curve for each large weight, and the one without."""
+    runs = tables[""]
+    large = runs[(runs["weight"] > TOO_HIGH) | (runs["weight"] == 0)]
+    return swept_panels(large, "weight", "Large L2 penalties", ON_TRAINING_CLASSES, weight_name)
+
+
+PUBLISHED = {
+    "at the largest weight ICL fades or does not come": "yes",
+    "IWL at the end, at the largest weight": "0",
+}
+
+
+def rules(tables: Tables) -> list[Rule]:
+    """At the largest weight."""
+    icl, iwl = tables["icl"], tables["iwl"]
+    fades, none = PUBLISHED
+    largest = float(icl["weight"].max())
+    return [
+        each_seed(
+            fades,
+            icl[icl["weight"] == largest],
+            lambda rows: (~rows["emerged"] | rows["transient"]).all(),
+        ),
+        NumberRule(none, number_of(iwl, "end", weight=largest), "under", 0.01),
+    ]
+
+
+if __name__ == "__main__":
+    draw_figure_file(__file__)

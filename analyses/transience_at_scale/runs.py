@@ -1,0 +1,282 @@
+"""Every run of the study of transience at scale (thesis, chapter 3), as data.
+
+    coopetition-interp sweep analyses/transience_at_scale/runs.py --out runs/transience-at-scale
+
+All data are bursty. Each run says what it is (`about`): its role, the seeds, and
+
+    role      more          what is varied
+    default                 nothing (3.2); what the others are compared with
+    depth     n_layers      (3.3)
+    drawings  n_exemplars   (3.4)
+    sizes     n_classes, n_exemplars  all transforms of a character as one class, or 8 (3.5)
+    tokens    n_classes, n_exemplars, clustering  clusters of token embeddings (3.6, B.1, B.2)
+    zipf      exponent      law of class frequencies, at many classes (3.7)
+    l2        weight        L2 penalty on all weights (3.8, B.3, B.4)
+    width     d_model, data on bursty, ICL-only or IWL-only data (3.9)
+    l2_part   part          the best weight of `l2` on one part alone (3.10)
+
+Clusters of tokens are read from files, which `coopetition-interp clusters` makes (see `TOKENS`);
+their runs are planned where those files are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analyses.data_properties.setting import (
+    PUBLISHED_SCALE,
+    Setting,
+    base_config,
+    evaluators,
+    iwl_by_law,
+    require_scale,
+    with_classes,
+)
+from coopetition_interp.analysis.peaks import shape_of
+from coopetition_interp.sweeps import PlannedRun
+from coopetition_interp.sweeps.sweep import MakeConfig
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
+from coopetition_interp.tasks.exemplar_label.features import FeatureFile, FeatureSource
+from coopetition_interp.training import ConfigError, Run
+
+__all__ = ["PUBLISHED_SCALE", "plan"]
+
+TOKENS = "runs/token-clusters/{n_classes}x{n_exemplars}-seed-{seed}.safetensors"
+"""Feature files of token clusters, made from any language model's embedding matrix.
+
+Of the 256-dimensional table of the PyPI package wordllama, tokens 259 to 29,870: `--clusters 4800
+--classes 2800 --exemplars 5 --least 5`, and `--clusters 2400 --classes 1400 --exemplars 10 --least
+10`, `--seed` 4 and 5.
+"""
+CLUSTERING_SEEDS = (4, 5)
+
+SEEDS = (5, 6, 7)
+M = 1_000_000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Lengths (in sequences seen) and what is swept.
+
+    Attributes:
+        default: Length of the default run.
+        others: Of those compared with it.
+        shorter: Of the runs on tokens and on width.
+        depths: Layers, the default's among them.
+        drawings: Drawings of each class, the default's among them.
+        transforms: (classes, drawings) where all transforms of a character make one class.
+        exponents: Of Zipf laws; 0 is the run of many classes.
+        weights: Of the L2 penalty.
+        widths: Of the residual stream, the default's among them.
+        tokens: (classes, exemplars) of the files of token clusters.
+        seeds: Initial seeds.
+    """
+
+    default: int
+    others: int
+    shorter: int
+    depths: tuple[int, ...]
+    drawings: tuple[int, ...]
+    transforms: tuple[int, int]
+    exponents: tuple[float, ...]
+    weights: tuple[float, ...]
+    widths: tuple[int, ...]
+    tokens: tuple[tuple[int, int], ...]
+    seeds: tuple[int, ...] = SEEDS
+
+
+SCALES: dict[str, Scale] = {
+    "tiny": Scale(
+        8_000, 4_000, 4_000, (2, 3), (3, 5), (40, 5), (0.0, 1.0, 2.0), (1e-4, 1e-2), (16, 32), ()
+    ),
+    "laptop": Scale(
+        default=5 * M,
+        others=2 * M,
+        shorter=1 * M,
+        depths=(2, 3, 4),
+        drawings=(5, 10, 20),
+        transforms=(1_600, 160),
+        exponents=(0.0, 1.0, 2.0),
+        weights=(1e-4, 1e-3, 1e-2, 1e-1),
+        widths=(32, 64, 128),
+        tokens=((2_800, 5), (1_400, 10)),
+    ),
+    "published": Scale(
+        default=1_600 * M,
+        others=1_600 * M,
+        shorter=64 * M,
+        depths=(6, 12, 18),
+        drawings=(10, 15, 20),
+        transforms=(1_600, 160),
+        exponents=(0.0, 1.0, 2.0),
+        weights=(1e-5, 1e-4, 1e-3, 1e-2),
+        widths=(32, 64, 128),
+        tokens=((3_200, 5), (1_600, 10)),
+        seeds=(5, 6),
+    ),
+}
+
+
+def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> list[PlannedRun]:
+    """The study's runs, the most important first, each after those it needs.
+
+    Args:
+        preset_name: A key of `SCALES`.
+        features: Instead of the scale's.
+
+    Raises:
+        ConfigError: No such scale.
+    """
+    setting = require_scale(preset_name)
+    base, scale = base_config(preset_name, features), SCALES[preset_name]
+    return [
+        *_seeds("default", base.replace(n_sequences=scale.default), scale),
+        *_sizes(base.replace(n_sequences=scale.others), scale, setting),
+        *_l2(base.replace(n_sequences=scale.others), scale),
+        *_depth_and_drawings(base.replace(n_sequences=scale.others), scale),
+        *_zipf(base.replace(n_sequences=scale.others), scale, setting),
+        *_tokens(base.replace(n_sequences=scale.shorter), scale),
+        *_width(base.replace(n_sequences=scale.shorter), scale),
+        *_l2_parts(base.replace(n_sequences=scale.others), scale),
+    ]
+
+
+def _sizes(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator[PlannedRun]:
+    n_classes, n_exemplars = scale.transforms
+    merged = with_classes(base, setting.many_classes)  # all transforms
+    merged = merged.replace(
+        classes={"n_train": n_classes, "n_train_exemplars": None, "groups_as_classes": True}
+    )
+    yield from _seeds("sizes", merged, scale, n_classes=n_classes, n_exemplars=n_exemplars)
+    many = with_classes(base, setting.many_classes)
+    about = {"n_classes": setting.many_classes, "n_exemplars": setting.n_exemplars}
+    yield from _seeds("sizes", many, scale, **about)
+
+
+def _l2(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
+    for weight in scale.weights:
+        yield from _seeds("l2", base.replace(optimizer={"l2": weight}), scale, weight=weight)
+
+
+def _depth_and_drawings(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
+    for n_layers in scale.depths:
+        if n_layers != base.model.n_layers:
+            config = base.replace(model={"n_layers": n_layers})
+            yield from _seeds("depth", config, scale, n_layers=n_layers)
+    for n_exemplars in scale.drawings:
+        if n_exemplars != base.classes.n_train_exemplars:
+            config = base.replace(classes={"n_train_exemplars": n_exemplars})
+            yield from _seeds("drawings", config, scale, n_exemplars=n_exemplars)
+
+
+def _zipf(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator[PlannedRun]:
+    many = with_classes(base, setting.many_classes)
+    for exponent in scale.exponents:
+        config = many.replace(
+            sequences={"zipf_exponent": exponent},
+            evaluators=(*base.evaluators, iwl_by_law(setting.n_evaluated, exponent)),
+        )
+        yield from _seeds("zipf", config, scale, exponent=exponent)
+
+
+def _tokens(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
+    for n_classes, n_exemplars in scale.tokens:
+        for seed in CLUSTERING_SEEDS:
+            sizes = {"n_classes": n_classes, "n_exemplars": n_exemplars}
+            path = Path(TOKENS.format(seed=seed, **sizes))
+            if not path.is_file():
+                continue
+            held_out = max(2, n_classes // 20)
+            config = base.replace(
+                features=FeatureFile(str(path.resolve())),
+                classes={"n_train": n_classes - held_out, "n_train_exemplars": n_exemplars},
+            )
+            yield from _seeds("tokens", config, scale, **sizes, clustering=seed)
+
+
+def _width(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
+    n_evaluated = base.evaluators[0].n_sequences
+    by_name = {each.name: each for each in evaluators(n_evaluated)}
+    zero_one = (by_name["icl"], by_name["held_out_icl"])
+    kinds: dict[str, dict[str, Any]] = {
+        "bursty": {},
+        "icl_only": {
+            "sequences": {"kind": "icl_only", "n_sequence_labels": 2},
+            "evaluators": zero_one,
+        },
+        "iwl_only": {"sequences": {"kind": "iwl_only"}, "evaluators": (by_name["iwl"],)},
+    }
+    for data, changes in kinds.items():
+        for d_model in scale.widths:
+            if data == "bursty" and d_model == base.model.d_model:
+                continue  # the default run
+            config = base.replace(model={"d_model": d_model}, **changes)
+            yield from _seeds("width", config, scale, d_model=d_model, data=data)
+
+
+PARTS = {"mlp": ("mlp",), "attention": ("attention",), "embedding": ("exemplar_embedding",)}
+
+
+def _l2_parts(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
+    needed = {
+        weight: tuple(_name("l2", seed, weight=weight) for seed in scale.seeds)
+        for weight in scale.weights
+    }
+    needs = tuple(name for names in needed.values() for name in names)
+    for part, l2_on in PARTS.items():
+        for seed in scale.seeds:
+            made = _at_best_weight(base.replace(model={"init_seed": seed}), needed, l2_on)
+            about = {"role": "l2_part", "init_seed": seed, "part": part}
+            yield PlannedRun(_name("l2_part", seed, part=part), made, needs, about)
+
+
+def _at_best_weight(
+    base: ExemplarLabelConfig, needed: Mapping[float, tuple[str, ...]], l2_on: tuple[str, ...]
+) -> MakeConfig:
+    def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
+        weight = best_weight(
+            {w: [runs[name].metrics for name in names] for w, names in needed.items()}
+        )
+        return base.replace(optimizer={"l2": weight, "l2_on": l2_on})
+
+    return make
+
+
+def best_weight(metrics: Mapping[float, list[Any]]) -> float:
+    """The penalty's weight at which in-context learning falls least, of those where it emerges.
+
+    Args:
+        metrics: Of the runs of every seed, by weight.
+
+    Raises:
+        ConfigError: In-context learning emerges in every seed at none of them.
+    """
+    falls = {}
+    for weight, of_seeds in metrics.items():
+        shapes = [shape_of(run) for run in of_seeds]
+        if all(shape.emerged for shape in shapes):
+            falls[weight] = math.fsum(shape.fall for shape in shapes)
+    if not falls:
+        raise ConfigError("in-context learning emerges under no L2 penalty: none is the best")
+    return min(falls, key=falls.__getitem__)
+
+
+def _seeds(
+    role: str, config: ExemplarLabelConfig, scale: Scale, **about: Any
+) -> Iterator[PlannedRun]:
+    for seed in scale.seeds:
+        yield PlannedRun(
+            _name(role, seed, **about),
+            config.replace(model={"init_seed": seed}),
+            about={"role": role, "init_seed": seed, **about},
+        )
+
+
+def _name(role: str, seed: int, **about: Any) -> str:
+    details = "-".join(f"{name}-{value}" for name, value in about.items())
+    parts = (role, details, f"init-{seed}")
+    return "/".join(filter(None, parts)).replace("_", "-")
