@@ -25,20 +25,27 @@ in sequences seen, of the checkpoint it takes. Figures select runs by that, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
+from analyses.coopetition.planned import (
+    AT_THE_END,
+    MAIN_DATA_SEED,
+    grafted,
+    of_seed,
+    resumed_from,
+    run_name,
+    run_of,
+)
+from analyses.coopetition.scales import SCALES, Scale
 from coopetition_interp.analysis.icl_heads import icl_heads
 from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
-    GraftOut,
     PreviousTokenHeads,
     SelfAttentionHeads,
 )
-from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.sweeps.sweep import PlannedRun
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import (
@@ -47,163 +54,9 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
 )
 from coopetition_interp.training import ConfigError, Run, Schedule
 
-FULL_SIZE = (12_800, 20)
-SMALLER_SIZES = ((12_800, 5), (1_600, 20), (1_600, 5))
-"""(classes, exemplars) of Figures 9 and 10; those of 1600 classes are unrotated characters."""
-
-MAIN_DATA_SEED = 2
-OTHER_DATA_SEEDS = (3, 4)
-AT_THE_END = -1
-"""Moment that stands for a run's last checkpoint."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How long the runs are and from which seeds they are made. Lengths are in sequences seen.
-
-    Attributes:
-        main: Length by initial seed.
-        checkpoint_main_every: Checkpoints of main that are analysed.
-        dense: From, until and step of the additional checkpoints of main around ICL's rise, on
-            which Figure 5b is scored sequence by sequence.
-        other_data: Length of main from other data seeds; 0 for none.
-        ciwl_only: Length of the run that grafts and resumed runs are taken from.
-        graft_from, graft: Its checkpoints that are grafted, and how long on.
-        resume_from, resumed: Its checkpoints that bursty training starts from, and how long.
-        donated_seeds: Initial seeds of ciwl_only, graft and resumed.
-        seeds: Initial seeds of the runs that stand beside main.
-        icl_only, graft_of_main, matched, blocked, ablated, one_layer: Lengths.
-        positions, size, mlps_at_full_size, small_seeds: Lengths, and initial seeds, of the runs of
-            Figures 8 to 10; 0 for none.
-        long: Length of the long main run; 0 for none.
-        twelve_layers: Length of the 12-layer runs; 0 for none.
-        evaluate_every: Between evaluations.
-        n_evaluation_sequences: Of each evaluator.
-        full_size, smaller_sizes: (classes, exemplars) of main, and of the runs with fewer.
-    """
-
-    main: Mapping[int, int]
-    checkpoint_main_every: int
-    dense: tuple[int, int, int]
-    other_data: int
-    ciwl_only: int
-    graft_from: tuple[int, ...]
-    graft: int
-    resume_from: tuple[int, ...]
-    resumed: int
-    donated_seeds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    icl_only: int
-    graft_of_main: int
-    matched: int
-    blocked: int
-    ablated: int
-    one_layer: int
-    positions: int
-    size: int
-    mlps_at_full_size: int
-    small_seeds: tuple[int, ...]
-    long: int
-    twelve_layers: int
-    evaluate_every: int
-    n_evaluation_sequences: int
-    full_size: tuple[int, int] = FULL_SIZE
-    smaller_sizes: tuple[tuple[int, int], ...] = SMALLER_SIZES
-
-
-M = 1_000_000
-
 PUBLISHED_SCALE = "paper"
 
-SCALES: dict[str, Scale] = {
-    # To try the machinery in a few thousand sequences; nothing is claimed of it.
-    "tiny": Scale(
-        main={5: 32_000, 6: 16_000},
-        checkpoint_main_every=3_200,
-        dense=(3_200, 9_600, 640),
-        other_data=0,
-        ciwl_only=16_000,
-        graft_from=(0, 1_600, 16_000),
-        graft=6_400,
-        resume_from=(1_600, 6_400),
-        resumed=6_400,
-        donated_seeds=(5,),
-        seeds=(5,),
-        icl_only=6_400,
-        graft_of_main=6_400,
-        matched=16_000,
-        blocked=16_000,
-        ablated=16_000,
-        one_layer=16_000,
-        positions=6_400,
-        size=6_400,
-        mlps_at_full_size=6_400,
-        small_seeds=(5,),
-        long=0,
-        twelve_layers=0,
-        evaluate_every=3_200,
-        n_evaluation_sequences=200,
-        full_size=(64, 5),
-        smaller_sizes=((64, 3), (32, 5), (32, 3)),
-    ),
-    # The embedded bank at a learning rate of 1e-4: one run crossed at 2.45M, and main is three
-    # times as long.
-    "laptop": Scale(
-        main=dict.fromkeys(range(5, 10), 7_500_000),
-        checkpoint_main_every=25_000,
-        dense=(200_000, 800_000, 2_000),
-        other_data=2_500_000,
-        ciwl_only=6 * M,
-        graft_from=(0, 100_000, 300_000, 600_000, 1_200_000, 2_400_000, 4_000_000, 6_000_000),
-        graft=1 * M,
-        resume_from=(5_000, 20_000, 100_000, 400_000, 1_200_000, 4_000_000),
-        resumed=1_500_000,
-        donated_seeds=(5, 6, 7),
-        seeds=(5, 6, 7, 8, 9),
-        icl_only=2 * M,
-        graft_of_main=1 * M,
-        matched=2_500_000,
-        blocked=2_500_000,
-        ablated=2_500_000,
-        one_layer=2 * M,
-        positions=1_500_000,
-        size=2 * M,
-        mlps_at_full_size=5 * M,
-        small_seeds=(5, 6, 7),
-        long=20 * M,
-        twelve_layers=0,
-        evaluate_every=20_000,
-        n_evaluation_sequences=2_000,
-    ),
-    # The paper's learning rate of 1e-5. The 12-layer runs are for a cluster: its 400M sequences.
-    "paper": Scale(
-        main={5: 20 * M, 6: 12 * M, 7: 12 * M},
-        checkpoint_main_every=50_000,
-        dense=(2_400_000, 4_800_000, 8_000),
-        other_data=0,
-        ciwl_only=32 * M,
-        graft_from=(0, 4 * M, 8 * M, 9_800_000, 15 * M, 20 * M, 31_500_000),
-        graft=3 * M,
-        resume_from=(4 * M, 6 * M, 8 * M, 10 * M, 16 * M),
-        resumed=6 * M,
-        donated_seeds=(5,),
-        seeds=(5,),
-        icl_only=8 * M,
-        graft_of_main=4 * M,
-        matched=8 * M,
-        blocked=8 * M,
-        ablated=8 * M,
-        one_layer=8 * M,
-        positions=0,
-        size=0,
-        mlps_at_full_size=0,
-        small_seeds=(),
-        long=0,
-        twelve_layers=400 * M,
-        evaluate_every=50_000,
-        n_evaluation_sequences=2_000,
-    ),
-}
+OTHER_DATA_SEEDS = (3, 4)
 
 
 def plan(
@@ -274,7 +127,7 @@ def _runs(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
         yield from _positions(base, scale, seed)
         yield from _sizes(base, scale, seed)
     if scale.long:
-        yield _run("long", base.replace(n_sequences=scale.long), first)
+        yield run_of("long", base.replace(n_sequences=scale.long), first)
     if scale.twelve_layers:
         yield from _twelve_layers(base, scale, first)
 
@@ -289,13 +142,13 @@ def _main(
         data_seed=data_seed,
         checkpoint_at=Schedule(every=scale.checkpoint_main_every, at=dense),
     )
-    return _run("main", config, seed)
+    return run_of("main", config, seed)
 
 
 def _donated(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
     """The run on CIWL-only data, and those that begin with a part of it."""
     moments = tuple(sorted({*scale.graft_from, *scale.resume_from}))
-    ciwl_only = _run(
+    ciwl_only = run_of(
         "ciwl_only",
         base.replace(
             n_sequences=scale.ciwl_only,
@@ -307,20 +160,20 @@ def _donated(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[Pla
     yield ciwl_only
     on_icl_only = base.replace(n_sequences=scale.graft, sequences={"kind": "icl_only"})
     for moment in scale.graft_from:
-        yield _grafted("graft", on_icl_only, ciwl_only.name, moment, seed)
+        yield grafted("graft", on_icl_only, ciwl_only.name, moment, seed)
     for moment in scale.resume_from:
         resumed = base.replace(n_sequences=scale.resumed)
-        yield _resumed(resumed, ciwl_only.name, moment, seed)
+        yield resumed_from(resumed, ciwl_only.name, moment, seed)
 
 
 def _beside_main(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
-    main = _name("main", seed)
+    main = run_name("main", seed)
     layer_0 = [(0, head) for head in range(base.model.n_heads)]
     icl_only = base.replace(sequences={"kind": "icl_only"})
-    yield _run("icl_only", icl_only.replace(n_sequences=scale.icl_only), seed)
+    yield run_of("icl_only", icl_only.replace(n_sequences=scale.icl_only), seed)
     graft = icl_only.replace(n_sequences=scale.graft_of_main)
-    yield _grafted("graft_of_main", graft, main, AT_THE_END, seed)
-    yield _run(
+    yield grafted("graft_of_main", graft, main, AT_THE_END, seed)
+    yield run_of(
         "matched",
         base.replace(
             n_sequences=scale.matched,
@@ -336,17 +189,17 @@ def _beside_main(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator
         ("blocked", BlockPreviousToken(layer_0, label_rows_only=True)),
         ("self_attending", SelfAttentionHeads(layer_0, label_rows_only=True)),
     ):
-        yield _run(role, base.replace(n_sequences=scale.blocked, clamps=(clamp,)), seed)
+        yield run_of(role, base.replace(n_sequences=scale.blocked, clamps=(clamp,)), seed)
     yield PlannedRun(
-        _name("ablated", seed),
-        lambda runs: _of_seed(
+        run_name("ablated", seed),
+        lambda runs: of_seed(
             base.replace(n_sequences=scale.ablated, clamps=(_icl_heads_off(runs[main]),)), seed
         ),
         (main,),
         about={"role": "ablated", "init_seed": seed, "data_seed": base.data_seed},
     )
     one_layer = base.replace(n_sequences=scale.one_layer, model={"n_layers": 1})
-    yield _run("one_layer", one_layer, seed)
+    yield run_of("one_layer", one_layer, seed)
 
 
 def _positions(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
@@ -358,7 +211,7 @@ def _positions(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[P
             config = base.replace(
                 n_sequences=scale.positions, model={"positions": positions}, clamps=clamps
             )
-            yield _run("positions", config, seed, positions=positions, clamped=bool(clamps))
+            yield run_of("positions", config, seed, positions=positions, clamped=bool(clamps))
 
 
 def _sizes(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterator[PlannedRun]:
@@ -381,7 +234,7 @@ def _twelve_layers(base: ExemplarLabelConfig, scale: Scale, seed: int) -> Iterat
         evaluators=standard_evaluators(n_pairs=8, n_sequences=scale.n_evaluation_sequences),
     )
     for kind in ("bursty", "matched"):
-        yield _run("twelve_layers", deep.replace(sequences={"kind": kind}), seed, kind=kind)
+        yield run_of("twelve_layers", deep.replace(sequences={"kind": kind}), seed, kind=kind)
 
 
 def _sized(config: ExemplarLabelConfig, size: tuple[int, int], mlps: bool, seed: int) -> PlannedRun:
@@ -395,75 +248,7 @@ def _sized(config: ExemplarLabelConfig, size: tuple[int, int], mlps: bool, seed:
         classes={"n_train": n_classes, "n_train_exemplars": n_exemplars},
         model={"mlps": mlps},
     )
-    return _run("size", changed, seed, n_classes=n_classes, n_exemplars=n_exemplars, mlps=mlps)
-
-
-def _run(role: str, config: ExemplarLabelConfig, seed: int, **about: Any) -> PlannedRun:
-    return PlannedRun(
-        _name(role, seed, config.data_seed, **about),
-        _of_seed(config, seed),
-        about={"role": role, "init_seed": seed, "data_seed": config.data_seed, **about},
-    )
-
-
-def _grafted(
-    role: str, config: ExemplarLabelConfig, donor: str, moment: int, seed: int
-) -> PlannedRun:
-    """Block 1 and the unembedding fixed to a checkpoint's (paper, section 5.1)."""
-
-    def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
-        graft = GraftOut(_checkpoint(runs[donor], moment), layer=0)
-        return _of_seed(config.replace(clamps=(graft,)), seed)
-
-    return _from_donor(role, make, donor, moment, seed, config.data_seed)
-
-
-def _resumed(config: ExemplarLabelConfig, donor: str, moment: int, seed: int) -> PlannedRun:
-    """From a checkpoint's weights, with a fresh optimizer (paper, section 5.2)."""
-
-    def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
-        return _of_seed(config.replace(start_from=_checkpoint(runs[donor], moment)), seed)
-
-    return _from_donor("resumed", make, donor, moment, seed, config.data_seed)
-
-
-def _from_donor(
-    role: str, make: MakeConfig, donor: str, moment: int, seed: int, data_seed: int
-) -> PlannedRun:
-    about = {} if moment == AT_THE_END else {"moment": moment}
-    return PlannedRun(
-        _name(role, seed, data_seed, **about),
-        make,
-        (donor,),
-        about={"role": role, "init_seed": seed, "data_seed": data_seed, **about},
-    )
-
-
-def _of_seed(config: ExemplarLabelConfig, seed: int) -> ExemplarLabelConfig:
-    return config.replace(model={"init_seed": seed})
-
-
-def _name(role: str, seed: int, data_seed: int = MAIN_DATA_SEED, **about: Any) -> str:
-    """A directory for the run, such as "init-5/graft/moment-100000"."""
-    seeds = f"init-{seed}" if data_seed == MAIN_DATA_SEED else f"init-{seed}-data-{data_seed}"
-    details = [f"{name}-{value}".lower().replace("_", "-") for name, value in about.items()]
-    return "/".join([seeds, role.replace("_", "-"), *(["-".join(details)] if details else [])])
-
-
-def _checkpoint(run: Run, moment: int) -> str:
-    """File of the checkpoint at a moment, which falls on the end of a step.
-
-    Raises:
-        ConfigError: The run kept none there, so that another moment's would be taken for it.
-    """
-    if moment == AT_THE_END:
-        return str(run.checkpoint_path("last").resolve())
-    nearest = run.nearest_checkpoint(float(moment))
-    if not 0 <= nearest - moment < run.config.batch_size:
-        raise ConfigError(
-            f"{run.path} has no checkpoint at {moment} sequences seen, the nearest is at {nearest}"
-        )
-    return str(run.checkpoint_path(nearest).resolve())
+    return run_of("size", changed, seed, n_classes=n_classes, n_exemplars=n_exemplars, mlps=mlps)
 
 
 def _icl_heads_off(main: Run) -> AblateHeads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.coopetition.runs import FULL_SIZE
+from analyses.coopetition.scales import FULL_SIZE
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import by_seed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from plotly.subplots import make_subplots
 from coopetition_interp.analysis.attention_patterns import attention_over_checkpoints, sequences_of
 from coopetition_interp.analysis.evaluator_curve import evaluators_with
 from coopetition_interp.interventions.heads import Head
+from coopetition_interp.reporting.attention_panels import PanelGrid, Pattern, patterns_of
 from coopetition_interp.reporting.evaluators import CHANCE, evaluator_curves
 from coopetition_interp.reporting.style import (
     TEMPLATE,
@@ -25,13 +25,9 @@ from coopetition_interp.reporting.style import (
 from coopetition_interp.training.run import Run
 
 METRIC = "in_context_accuracy"
-DIGITS = 3
-HEADS_IN_A_ROW = 4
 MILLISECONDS_PER_FRAME = 400
 
-# In pixels: margins, which do not grow with the number of heads, and panels, which do.
-_ABOVE, _BELOW = 70, 222
-_LEAST_PLOT_HEIGHT, _PER_PANEL, _PER_TOKEN = 408, 30, 12
+_ABOVE, _BELOW = 70, 222  # margins, in pixels
 _PALE_TO_DARK = sequential.Blues[1:]  # 0 is not white: that is what comes after a token
 
 
@@ -89,9 +85,9 @@ def attention_explorer(
         attention: Of `attention_over_checkpoints`.
         title: Of the figure.
     """
-    patterns = _patterns(attention)
+    patterns = patterns_of(attention)
     first = min(patterns)
-    grid = _Grid.of(patterns[first])
+    grid = PanelGrid.of(patterns[first])
     figure = _panels(grid)
     for trace in curves.data:
         figure.add_trace(trace, row=1, col=1)
@@ -117,60 +113,7 @@ def attention_explorer(
     return figure
 
 
-@dataclass(frozen=True)
-class _Pattern:
-    """A pattern as plotly takes it; entries that cannot be attended to are None."""
-
-    queries: list[str]
-    keys: list[str]
-    z: list[list[float | None]]
-
-
-def _patterns(attention: pd.DataFrame) -> dict[int, dict[tuple[int, int], _Pattern]]:
-    """Patterns by sequences seen and (layer, head), in order."""
-    queries, keys = (attention[name].unique().tolist() for name in ("query", "key"))
-    names = ["sequences_seen", "layer", "head", "query", "key", "attention"]
-    entries: dict[int, dict[tuple[int, int], dict[tuple[str, str], float]]] = {}
-    for seen, layer, head, query, key, value in attention[names].itertuples(index=False):
-        pattern = entries.setdefault(seen, {}).setdefault((layer, head), {})
-        pattern[query, key] = round(value, DIGITS)
-    return {
-        seen: {
-            head: _Pattern(queries, keys, [[of.get((q, k)) for k in keys] for q in queries])
-            for head, of in sorted(of_heads.items())
-        }
-        for seen, of_heads in sorted(entries.items())
-    }
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Where each head's panel is: (row, column) from 1; column 1 is the curves'.
-
-    Layers do not share a row.
-    """
-
-    cells: dict[tuple[int, int], tuple[int, int]]
-    n_rows: int
-    n_columns: int
-    plot_height: int  # of all panels together, in pixels
-
-    @classmethod
-    def of(cls, patterns: dict[tuple[int, int], _Pattern]) -> _Grid:
-        by_layer: dict[int, list[tuple[int, int]]] = {}
-        for head in patterns:
-            by_layer.setdefault(head[0], []).append(head)
-        cells, row = {}, 0
-        for of_layer in by_layer.values():
-            for place, head in enumerate(of_layer):
-                row += place % HEADS_IN_A_ROW == 0
-                cells[head] = row, place % HEADS_IN_A_ROW + 2
-        tokens = max(len(pattern.queries) for pattern in patterns.values())
-        height = max(_LEAST_PLOT_HEIGHT, row * (_PER_PANEL + _PER_TOKEN * tokens))
-        return cls(cells, row, max(column for _, column in cells.values()), height)
-
-
-def _panels(grid: _Grid) -> go.Figure:
+def _panels(grid: PanelGrid) -> go.Figure:
     """Empty panels: the curves over the whole height, then the heads."""
     taken = set(grid.cells.values())
     columns = range(2, grid.n_columns + 1)
@@ -204,7 +147,7 @@ def _marker(sequences_seen: int) -> go.Scatter:
     )
 
 
-def _heatmap(pattern: _Pattern) -> go.Heatmap:
+def _heatmap(pattern: Pattern) -> go.Heatmap:
     return go.Heatmap(
         x=pattern.keys,
         y=pattern.queries,
@@ -217,7 +160,7 @@ def _heatmap(pattern: _Pattern) -> go.Heatmap:
     )
 
 
-def _finish(figure: go.Figure, grid: _Grid, checkpoints: list[int], title: str | None) -> None:
+def _finish(figure: go.Figure, grid: PanelGrid, checkpoints: list[int], title: str | None) -> None:
     last_row: dict[int, int] = {}  # of each column: there its keys are named
     for row, column in grid.cells.values():
         last_row[column] = max(row, last_row.get(column, 0))
