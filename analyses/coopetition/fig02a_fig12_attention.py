@@ -16,7 +16,8 @@ from analyses.coopetition.at_end import (
     first_sequences,
     with_end_state,
 )
-from coopetition_interp.analysis.attention_strengths import query_attention, with_right_label_in
+from coopetition_interp.analysis.attention_strengths import query_attention
+from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study

@@ -14,8 +14,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.coopetition.at_end import first_sequences
-from coopetition_interp.analysis.attention_strengths import with_right_label_in
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.interventions import run_clamped_with_cache
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
+from coopetition_interp.analysis.right_label_places import with_right_label
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, clamped
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
@@ -50,7 +51,7 @@ def induction_strength(
         ValueError: If no sequence has the right label in context, or the sequences or clamps do
             not fit the model.
     """
-    sequences = _with_right_label(sequences)
+    sequences = with_right_label(sequences)
     return _by_head(_mean(_patterns(model, sequences, clamps), _attention_delta), "strength")
 
 
@@ -70,7 +71,7 @@ def attention_deltas(
     Raises:
         ValueError: If a sequence lacks the right label in context, or see `induction_strength`.
     """
-    if len(_with_right_label(sequences)) < len(sequences):
+    if len(with_right_label(sequences)) < len(sequences):
         raise ValueError(
             "an attention delta needs the right label in context, which some sequences lack: "
             "leave them out"
@@ -126,7 +127,7 @@ def head_strengths(
     Raises:
         ValueError: See `induction_strength`.
     """
-    sequences = _with_right_label(sequences)
+    sequences = with_right_label(sequences)
     rows = _attending(sequences, "label")
 
     def both(
@@ -215,38 +216,6 @@ def label_attention(
 
     means = _mean(_patterns(model, sequences, clamps), from_labels)
     return _tidy(means, {"position": rows, "to": ["previous", "itself"]})
-
-
-def with_right_label_in(sequences: Sequences, pair: int) -> Sequences:
-    """The sequences whose right label is carried by this context pair and no other.
-
-    Args:
-        sequences: Sequences of any kind.
-        pair: Context pair, from 0; its label token is at position 2 * pair + 1.
-
-    Raises:
-        ValueError: If there is no such pair, or no such sequence.
-    """
-    if not 0 <= pair < sequences.n_pairs:
-        raise ValueError(
-            f"there is no context pair {pair}: the sequences have pairs 0 to "
-            f"{sequences.n_pairs - 1}"
-        )
-    right = sequences.carries_right_label
-    chosen = sequences[right[:, pair] & (right.sum(1) == 1)]
-    if len(chosen) == 0:
-        raise ValueError(f"no sequence has its right label in context pair {pair} alone")
-    return chosen
-
-
-def _with_right_label(sequences: Sequences) -> Sequences:
-    has_it = sequences.carries_right_label.any(1)
-    if not has_it.any():
-        raise ValueError(
-            "no sequence has its right label in context, so there is nothing for an induction head "
-            "to find: use sequences of another kind"
-        )
-    return sequences if has_it.all() else sequences[has_it]
 
 
 def _attending(sequences: Sequences, rows: str) -> list[int]:

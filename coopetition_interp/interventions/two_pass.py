@@ -3,8 +3,7 @@
 All two-pass clamps of a list share one first pass: the model without clamps, except for grafts
 (which say whose weights the model has) and for `PerfectLayer0` (which says what its first pass is).
 Gradients flow through both passes, so the first one trains too, as in the released code of the
-papers; `detach=True` keeps it out of the gradient, and what was taken from it acts as a constant.
-The values computed are the same; what differs is what learns.
+papers; `detach=True` keeps it out of the gradient: the same values, but another thing learns.
 """
 
 from __future__ import annotations

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import json
 import os
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,24 +22,17 @@ from typing import Any
 
 import pandas as pd
 import safetensors
-import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
 from coopetition_interp.config_class import shortened
 from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
-from coopetition_interp.files.regular_file import (
-    UnreadableFileError,
-    read_json_object,
-)
+from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
 from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
 from coopetition_interp.training.directory_lock import DirectoryLock
+from coopetition_interp.training.environment import describe_environment
 from coopetition_interp.training.metrics_table import read_metrics_table
-from coopetition_interp.training.run_config import (
-    BUILT_IN_TASKS,
-    RunConfig,
-    UnknownTaskError,
-)
+from coopetition_interp.training.run_config import BUILT_IN_TASKS, RunConfig, UnknownTaskError
 from coopetition_interp.training.run_records import (
     Resolved,
     RunError,
@@ -52,7 +43,7 @@ from coopetition_interp.training.run_records import (
 )
 from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NAME, read_tensors
 
-__all__ = ["MissingFileError", "RunDirectory", "RunError", "describe_environment", "read_tensors"]
+__all__ = ["MissingFileError", "RunDirectory", "RunError", "read_tensors"]
 
 _MEND_RECORD = "put back a copy of it"
 TASK_MODULE = "task_module"
@@ -284,18 +275,6 @@ class RunDirectory:
                 file.write_text(json.dumps(content, indent=1) + "\n")
 
         _write_or_explain(self.path / name, write)
-
-
-def describe_environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    packages = ("coopetition-interp", "torch", "transformer-lens", "numpy", "safetensors")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        **{package: importlib.metadata.version(package) for package in packages},
-    }
 
 
 def _write_or_explain(path: Path, write: Callable[[], None]) -> None:

@@ -13,7 +13,8 @@ from coopetition_interp.analysis.attention_patterns import (
     query_row_names,
     token_names,
 )
-from coopetition_interp.analysis.attention_strengths import query_attention, with_right_label_in
+from coopetition_interp.analysis.attention_strengths import query_attention
+from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.interventions import PreviousTokenHeads
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import RunError, load_run

@@ -11,8 +11,8 @@ from coopetition_interp.analysis.attention_strengths import (
     label_attention,
     previous_token_strength,
     query_attention,
-    with_right_label_in,
 )
+from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.interventions import InductionHeads, PreviousTokenHeads
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, concatenate
 from tests.reference_model import reference_forward

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition_interp.analysis.bootstrap import bootstrap_interval
 from coopetition_interp.analysis.non_additivity import (
     LOGIT_DIFFERENCE,
     ablation_effects,
-    bootstrap_interval,
     logit_difference,
     non_additivity,
     non_additivity_by_sequence,

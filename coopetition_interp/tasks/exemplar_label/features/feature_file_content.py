@@ -14,9 +14,9 @@ from torch import Tensor
 from coopetition_interp.files.hdf5_reading.header import UnusableDataError
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import (
     FeatureBank,
-    check_features,
     check_one_per_class,
 )
+from coopetition_interp.tasks.exemplar_label.features.feature_check import check_features
 from coopetition_interp.tasks.exemplar_label.features.transforms import (
     TRANSFORM_NAMES,
     transformed_class_name,

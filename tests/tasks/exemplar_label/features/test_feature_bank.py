@@ -9,9 +9,9 @@ from jaxtyping import TypeCheckError
 
 from coopetition_interp.tasks.exemplar_label.features import FeatureBank
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import (
-    check_features,
     check_one_per_class,
 )
+from coopetition_interp.tasks.exemplar_label.features.feature_check import check_features
 
 
 def bank_of_groups(groups: list[int], n_exemplars: int = 2) -> FeatureBank:
