@@ -507,6 +507,7 @@ def test_without_a_compiler_training_goes_on_with_a_warning(short_config, tmp_pa
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr("torch._inductor.standalone_compile", no_compiler, raising=False)
     config = short_config.replace(compile="yes", n_sequences=320)
     with pytest.warns(RuntimeWarning, match="runs several times slower"):
         run = train(config, tmp_path / "run", progress=False)
