@@ -93,6 +93,14 @@ class OptimizerConfig(Config):
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         return self.learning_rate
 
+    def scales_at(self, step: int, n_steps: int) -> tuple[float, float]:
+        """Of Adam's step with this index: its size, and what the root of the second moment is times.
+
+        Both with Adam's correction for moments that begin at zero.
+        """
+        rate = self.learning_rate_at(step, n_steps)
+        return rate / (1 - self.beta1 ** (step + 1)), 1 / math.sqrt(1 - self.beta2 ** (step + 1))
+
     def penalises(self, parameter: str) -> bool:
         """Whether the L2 penalty covers the parameter of this name."""
         if self.l2 == 0:
