@@ -100,9 +100,7 @@ class GroupedStep:
         self._scales = torch.zeros(N_SCALES, len(members), device=self._device)
         self._eps = self._of_each([member.optimizer.eps for member in members])
         self._penalties = [
-            self._of_each(
-                [2 * m.optimizer.l2 * m.optimizer.penalises(name) for m in members]
-            )
+            self._of_each([2 * m.optimizer.l2 * m.optimizer.penalises(name) for m in members])
             if any(m.optimizer.penalises(name) for m in members)
             else None
             for name in self._names

@@ -75,7 +75,10 @@ class OptimizerState:
     def share_with(self, model: nn.Module) -> None:
         """Makes the model's parameters views of the buffers: it is up to date after every step."""
         parameters = dict(model.named_parameters())
-        values = [*unpack(self.packed[0], self.shapes[: self.n_packed]), *(p for p, *_ in self.large)]
+        values = [
+            *unpack(self.packed[0], self.shapes[: self.n_packed]),
+            *(p for p, *_ in self.large),
+        ]
         for name, value in zip(self.names, values, strict=True):
             parameters[name].data = value
 

@@ -52,7 +52,11 @@ class ExemplarLabelTask(Task):
             assert isinstance(task, ExemplarLabelTask)
             task.use_bank(banks.setdefault(task.resolved["features_sha256"], task.bank))
             samplers.append(task.sampler)
-        return BatchesTogether(samplers) if have_one_bank(samplers) else super().batches_together(tasks)
+        return (
+            BatchesTogether(samplers)
+            if have_one_bank(samplers)
+            else super().batches_together(tasks)
+        )
 
     def use_bank(self, bank: FeatureBank) -> None:
         """Takes features from another bank, with the same ones."""
