@@ -20,7 +20,7 @@ MOST_BYTES = 4_000_000_000
 BUFFERS_PER_PARAMETER = 6
 """Of four bytes each: the parameter, two moments, the gradient, and what forming the last takes."""
 
-SMALL_ON_A_CPU = 100_000
+SMALL_ON_A_CPU = 300_000
 """Parameters of a run up to which a group is faster on a CPU than its runs one after another: what
 a step spends besides arithmetic then counts. Larger ones are as fast side by side (see README)."""
 

@@ -161,8 +161,8 @@ class GroupedStep:
         state, (scales, *others) = inputs[:n_state], inputs[n_state:]
         held, batches = others[:n_held], others[n_held:]
         groups = [tuple(state[i : i + 3]) for i in range(0, n_state, 3)]
-        weights = torch.func.vmap(partial(_unpacked, self._shapes[: self._n_packed]))(groups[0][0])
-        weights = [*weights, *(group[0] for group in groups[1:])]
+        unpacked = partial(_unpacked, self._shapes[: self._n_packed])
+        weights = [*torch.func.vmap(unpacked)(groups[0][0]), *(g[0] for g in groups[1:])]
         leaves = [weight.detach().requires_grad_() for weight in weights]
         with torch.enable_grad():
             losses = torch.func.vmap(partial(self._loss_of_one, clamps))(leaves, held, batches)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -25,6 +25,7 @@ class NonFiniteLossError(RunError):
     """The loss or the weights became NaN or infinite."""
 
 
+@runtime_checkable
 class Stepping(Protocol):
     """A training step, as far as what is recorded goes."""
 

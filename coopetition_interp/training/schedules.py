@@ -94,9 +94,9 @@ class OptimizerConfig(Config):
         return self.learning_rate
 
     def scales_at(self, step: int, n_steps: int) -> tuple[float, float]:
-        """Of Adam's step with this index: its size, and what the root of the second moment is times.
+        """Size of Adam's step with this index, and the factor of the second moment's root.
 
-        Both with Adam's correction for moments that begin at zero.
+        Both correct for moments that begin at zero.
         """
         rate = self.learning_rate_at(step, n_steps)
         return rate / (1 - self.beta1 ** (step + 1)), 1 / math.sqrt(1 - self.beta2 ** (step + 1))

@@ -177,7 +177,7 @@ class Training:
         config: The run.
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
-        step: The training step.
+        step: The training step, or what `make_step` gave for it.
         evaluate: What evaluates the model, under the clamps of each phase.
         evaluations: Steps at which it is evaluated.
         checkpoints: Steps at which its weights are kept.
@@ -186,7 +186,7 @@ class Training:
     config: RunConfig
     task: Task
     device: torch.device
-    step: PhasedTrainingStep
+    step: Any
     evaluate: ByPhase[Evaluate]
     evaluations: Moments
     checkpoints: Moments

@@ -89,8 +89,8 @@ def _paths(configs: Sequence[RunConfig], out: str | Path | Sequence[str | Path])
         paths, mend = [Path(path) for path in out], "give each run a directory of its own"
     if len(paths) != len(configs) or len(set(paths)) < len(paths):
         raise ConfigError(
-            f"{len(configs)} runs for {len(set(paths))} directories ({', '.join(map(str, paths))}): "
-            f"{mend}"
+            f"{len(configs)} runs for {len(set(paths))} directories "
+            f"({', '.join(map(str, paths))}): {mend}"
         )
     return paths
 
@@ -161,9 +161,9 @@ class _Member:
                 f"the data of {self.path} are not those it was begun with: put back the original "
                 f"{task.data}, or begin a new run"
             )
-        self._how |= task.resolved
+        self._how = {**task.resolved, **self._how}
         self.training = Training.prepare(self.config, self._how, task, MemberStep)
-        self.step: MemberStep = self.training.step  # type: ignore[assignment]
+        self.step: MemberStep = self.training.step
         self.record.restore(self.step, self.config.n_steps)
         first = max(self.record.last_moment + 1, self.steps_done)
         self._moments = self.training.moments(first)
@@ -290,7 +290,7 @@ class _Group:
             asked = self._interruption.requested is not None
             for member in moving:
                 own = losses[:, members.index(member)]
-                self._try(member, lambda m=member, own=own: self._look(m, own, asked))
+                self._try(member, self._look, member, own, asked)
             if asked or any(member.record.resume_save_is_due() for member in moving):
                 self._save(moving)
             ended = [m for m in moving if m.is_done and m in self.members]
@@ -339,10 +339,10 @@ class _Group:
             if member in self.members and member.record.steps_saved != member.steps_done:
                 self._try(member, member.save)
 
-    def _try(self, member: _Member, do: Callable[[], None]) -> None:
+    def _try(self, member: _Member, do: Callable[..., None], *arguments: Any) -> None:
         """Does something with a member, which leaves the group if that fails."""
         try:
-            do()
+            do(*arguments)
         except RunError as error:
             self.failed[member.path] = told_in_one_line(error)
             self.members = [other for other in self.members if other is not member]

@@ -207,8 +207,8 @@ class TrainingStep:
         """See `OptimizerState.not_finite`."""
         return self.state.not_finite()
 
-    def _next_scales(self) -> Float[Tensor, "2"]:
-        """Adam's numbers of the step to come, from a table made for many: no step waits for them."""
+    def _next_scales(self) -> Float[Tensor, 2]:
+        """Adam's numbers of the step to come, from a table made for many: none is waited for."""
         step = self.state.steps_done
         if not 0 <= step - self._ahead_from < len(self._scales_ahead):
             steps = range(step, step + STEPS_AHEAD)

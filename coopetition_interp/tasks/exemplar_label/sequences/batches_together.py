@@ -31,7 +31,7 @@ class BatchesTogether:
         self._chunk: list[Tensor] = []
 
     def __call__(self, step: int) -> list[Tensor]:
-        """Exemplars [sampler, batch, n_exemplars, d_feature]; labels and roles, without the last."""
+        """Exemplars, labels and roles, each [sampler, batch, n_exemplars, ...]."""
         first = self._samplers[0]
         index, place = first.place_of(step)
         if index != self._chunk_index:
