@@ -67,6 +67,7 @@ _ROOMS = {
         "load_run",
         "resume",
         "train",
+        "train_together",
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -67,6 +67,12 @@ def add_sweep(commands) -> None:
     parser.add_argument(
         "--status", action="store_true", help="print the state of each run and stop"
     )
+    parser.add_argument(
+        "--no-grouping",
+        dest="grouping",
+        action="store_false",
+        help="train each run by itself, and not runs of one shape together where that is faster",
+    )
     parser.set_defaults(run=_sweep)
 
 
@@ -108,9 +114,14 @@ def _run(plan, options: argparse.Namespace):
     from coopetition_interp.sweeps import run_sweep_locally, run_sweep_with_submitit
 
     if options.executor == "processes":
-        return run_sweep_locally(plan, options.out, options.workers)
+        return run_sweep_locally(plan, options.out, options.workers, grouping=options.grouping)
     return run_sweep_with_submitit(
-        plan, options.out, options.executor, options.workers, options.executor_option
+        plan,
+        options.out,
+        options.executor,
+        options.workers,
+        options.executor_option,
+        grouping=options.grouping,
     )
 
 

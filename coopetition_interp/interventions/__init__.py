@@ -59,6 +59,11 @@ from coopetition_interp.interventions.serialise import (
     clamp_to_dict,
     parse_clamp,
 )
+from coopetition_interp.interventions.stacked_clamps import (
+    StackedClamps,
+    form_of,
+    stack_clamps,
+)
 from coopetition_interp.interventions.token_clamps import TokenInductionHeads
 from coopetition_interp.interventions.two_pass import (
     CopyFromHead,
@@ -92,6 +97,7 @@ __all__ = [
     "PreviousTokenHeads",
     "SelfAttentionHeads",
     "SilenceExemplarAttention",
+    "StackedClamps",
     "TokenInductionHeads",
     "TwoPassClamp",
     "active_at",
@@ -100,10 +106,12 @@ __all__ = [
     "clamp_from_dict",
     "clamp_to_dict",
     "clamped",
+    "form_of",
     "known_clamps",
     "layer_heads",
     "parse_clamp",
     "phases",
     "run_clamped",
     "run_clamped_with_cache",
+    "stack_clamps",
 ]

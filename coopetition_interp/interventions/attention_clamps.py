@@ -36,6 +36,7 @@ class PreviousTokenHeads(HeadsClamp):
     heads: Iterable[Head]
     strength: float | int = 1.0
     label_rows_only: bool = False
+    numbers: ClassVar[tuple[str, ...]] = ("strength",)
     what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN, PREVIOUS_TOKEN_ATTENTION)
 
     def __post_init__(self) -> None:
@@ -137,6 +138,7 @@ class InductionHeads(HeadsClamp):
 
     heads: Iterable[Head]
     strength: float | int = 1.0
+    numbers: ClassVar[tuple[str, ...]] = ("strength",)
     what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN,)
 
     def __post_init__(self) -> None:
@@ -228,15 +230,13 @@ class SilenceExemplarAttention(HeadsClamp):
 
 
 def previous_token_pattern(
-    strength: float, like: Float[Tensor, "... n_tokens n_tokens"]
+    strength: float | Float[Tensor, ""], like: Float[Tensor, "... n_tokens n_tokens"]
 ) -> Float[Tensor, "n_tokens n_tokens"]:
     """The pattern of a previous-token head, on the device and in the dtype of `like`."""
     n_tokens = like.shape[-1]
-    rows = [[0.0] * n_tokens for _ in range(n_tokens)]
-    rows[0][0] = 1.0
-    for i in range(1, n_tokens):
-        rows[i][i - 1], rows[i][i] = strength, 1 - strength
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+    itself = torch.eye(n_tokens, dtype=like.dtype, device=like.device)
+    previous = F.pad(itself[:-1], (0, 0, 1, 0))  # row 0 has none
+    return strength * previous + torch.cat([itself[:1], (1 - strength) * itself[1:]])
 
 
 def label_token_row(

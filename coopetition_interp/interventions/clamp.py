@@ -125,9 +125,12 @@ class Clamp:
     Attributes:
         precedence: Where two clamps edit one activation, the lower precedence goes first, so that
             the higher one has the last word; equal ones go in the order of the list.
+        numbers: Fields that `edits` takes as numbers to reckon with, so that a tensor does as well:
+            runs whose clamps differ in these alone can be trained together.
     """
 
     precedence: ClassVar[int] = 2
+    numbers: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **how: Any) -> None:
         """Makes the clamp known by its name.

@@ -33,6 +33,7 @@ class TokenInductionHeads(HeadsClamp):
 
     heads: Iterable[Head]
     strength: float | int = 1.0
+    numbers: ClassVar[tuple[str, ...]] = ("strength",)
     what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_PATTERN,)
 
     def __post_init__(self) -> None:

@@ -146,6 +146,7 @@ class HeadTemperature(HeadsClamp, TwoPassClamp):
     temperature: float | int
     detach: bool = False
     precedence: ClassVar[int] = 1
+    numbers: ClassVar[tuple[str, ...]] = ("temperature",)
     what_is_held: ClassVar[tuple[str, ...]] = (ATTENTION_TEMPERATURE,)
 
     def __post_init__(self) -> None:

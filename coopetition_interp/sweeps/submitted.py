@@ -32,6 +32,7 @@ def run_sweep_with_submitit(
     at_once: int,
     options: Sequence[str] = (),
     progress: bool = True,
+    grouping: bool = True,
 ) -> pd.DataFrame:
     """`run_sweep` with each run a job, named after it; this process stays to watch over them.
 
@@ -50,6 +51,7 @@ def run_sweep_with_submitit(
             text, such as "slurm_partition=gpu" or "gpus_per_node=1". `timeout_min` is a day unless
             given.
         progress: Show a progress bar over runs.
+        grouping: As for `run_sweep`.
 
     Returns:
         `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
@@ -81,7 +83,7 @@ def run_sweep_with_submitit(
     named = {"name", "slurm_job_name"} & parameters.keys()
     jobs = _SubmititJobs(executor, name_jobs=not named)
     try:
-        return run_sweep(plan, out, jobs, at_once, progress)
+        return run_sweep(plan, out, jobs, at_once, progress, grouping)
     except KeyboardInterrupt:
         if cluster == "local":
             jobs.interrupt()

@@ -11,6 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +20,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from coopetition_interp.interruption import raise_if_asked
+from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
 from coopetition_interp.sweeps.processes import Processes
 from coopetition_interp.training import (
     ConfigError,
@@ -123,6 +125,7 @@ def run_sweep(
     executor: Executor,
     at_once: int,
     progress: bool = True,
+    grouping: bool = True,
 ) -> pd.DataFrame:
     """Gets every run of a plan done that is not done yet.
 
@@ -132,8 +135,10 @@ def run_sweep(
         plan: The runs, each after those it needs.
         out: The sweep's directory.
         executor: Where runs go.
-        at_once: How many may be under way at a time.
+        at_once: How many jobs may be under way at a time.
         progress: Show a progress bar over runs.
+        grouping: Train runs of one shape together, as one job, where that is faster (see
+            `train_together`); what is grouped is told.
 
     Returns:
         `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
@@ -145,7 +150,7 @@ def run_sweep(
     if at_once < 1:
         raise ConfigError(f"workers must be at least 1; got {at_once}")
     with tqdm(total=len(plan), unit="run", disable=not progress) as bar:
-        sweep = _Sweep(plan, Path(out), bar)
+        sweep = _Sweep(plan, Path(out), bar, Grouping(at_once, bar.write) if grouping else None)
         while sweep.waiting or sweep.jobs:
             raise_if_asked()
             sweep.start(executor, at_once)
@@ -160,12 +165,14 @@ def run_sweep(
 class _Sweep:
     """A sweep under way: what is waiting, under way, finished, and what went wrong."""
 
-    def __init__(self, plan: Sequence[PlannedRun], out: Path, bar: tqdm):
+    def __init__(self, plan: Sequence[PlannedRun], out: Path, bar: tqdm, grouping: Grouping | None):
         self.out = out
+        self.grouping = grouping
+        self._groups: dict[frozenset[str], list[dict[str, RunConfig]]] = {}
         self.bar = bar
         self.plan = {planned.name: planned for planned in plan}
         self.waiting: list[PlannedRun] = []
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[tuple[str, ...], Job] = {}
         self.finished: set[str] = set()
         self.problems: dict[str, str] = {}
         self._left_to_others: set[str] = set()
@@ -180,6 +187,8 @@ class _Sweep:
     def start(self, executor: Executor, at_once: int) -> None:
         """Submits the runs whose needs are there, as many as may be under way."""
         for planned in list(self.waiting):
+            if planned.name not in self.names_waiting:  # taken along with an earlier one
+                continue
             lost = [need for need in planned.needs if need in self.problems]
             if lost:
                 self.waiting.remove(planned)
@@ -205,22 +214,62 @@ class _Sweep:
         needed = {name: load_run(self.out / name) for name in planned.needs}
         config = planned.resolve(needed)
         config.to_dict()  # one that cannot be saved is told here
-        self.jobs[planned.name] = executor.submit(_do_run, config, str(path))
-        self.waiting.remove(planned)
+        together = {planned.name: config, **self._others_with(planned, needed)}
+        paths = [str(self.out / name) for name in together]
+        if len(together) == 1:
+            job = executor.submit(_do_run, config, *paths)
+        else:
+            job = executor.submit(do_together, Together([*together.values()], paths))
+        self.jobs[tuple(together)] = job
+        self.waiting = [other for other in self.waiting if other.name not in together]
+
+    @property
+    def names_waiting(self) -> set[str]:
+        """Names of the runs that wait."""
+        return {planned.name for planned in self.waiting}
+
+    def _others_with(self, planned: PlannedRun, needed: Mapping[str, Run]) -> dict[str, RunConfig]:
+        """The runs that are trained together with one, as far as they wait and can begin."""
+        if self.grouping is None:
+            return {}
+        needs = frozenset(planned.needs)
+        if needs not in self._groups:
+            configs = {}
+            for other in self.plan.values():
+                with suppress(ValueError, RuntimeError, OSError):  # told when it is its turn
+                    if frozenset(other.needs) == needs:
+                        configs[other.name] = other.resolve(needed)
+            groups = self.grouping.groups(configs)
+            self._groups[needs] = [{name: configs[name] for name in names} for names in groups]
+        group = next((group for group in self._groups[needs] if planned.name in group), {})
+        return {name: config for name, config in group.items() if self._can_begin(name, config)}
+
+    def _can_begin(self, name: str, config: RunConfig) -> bool:
+        directory = RunDirectory(self.out / name)
+        try:
+            free = name in self.names_waiting and not directory.in_use()
+            begun = directory.config_path.exists()
+            return free and not (begun and _difference(directory.read_config(), config))
+        except (ValueError, RunError):  # told when it is its turn
+            return False
 
     def collect(self) -> bool:
         """Takes note of the jobs that have ended; whether there were any."""
-        ended = [name for name, job in self.jobs.items() if job.done()]
-        for name in ended:
-            problem = _problem(self.jobs.pop(name))
-            if not problem:
-                self._finish(name)
-                self.bar.write(f"{name}: finished")
-            elif name not in self._left_to_others and state_of(self.out / name) == "running":
-                self.waiting.append(self.plan[name])  # another process was there first
-            else:
-                self._fail(name, problem)
+        ended = [names for names, job in self.jobs.items() if job.done()]
+        for names in ended:
+            problems = _problems(self.jobs.pop(names), len(names))
+            for name, problem in zip(names, problems, strict=True):
+                self._collect(name, problem)
         return bool(ended)
+
+    def _collect(self, name: str, problem: str) -> None:
+        if not problem:
+            self._finish(name)
+            self.bar.write(f"{name}: finished")
+        elif name not in self._left_to_others and state_of(self.out / name) == "running":
+            self.waiting.append(self.plan[name])  # another process was there first
+        else:
+            self._fail(name, problem)
 
     def _finish(self, name: str) -> None:
         self.finished.add(name)
@@ -233,9 +282,13 @@ class _Sweep:
 
 
 def run_sweep_locally(
-    plan: Sequence[PlannedRun], out: str | Path, workers: int = 1, progress: bool = True
+    plan: Sequence[PlannedRun],
+    out: str | Path,
+    workers: int = 1,
+    progress: bool = True,
+    grouping: bool = True,
 ) -> pd.DataFrame:
-    """`run_sweep` on this machine, `workers` runs side by side, each in a process of its own.
+    """`run_sweep` on this machine, `workers` jobs side by side, each in a process of its own.
 
     When this process is interrupted, so are they, and it waits until they have saved; when it is
     killed, they save and end by themselves.
@@ -246,7 +299,7 @@ def run_sweep_locally(
         KeyboardInterrupt: A signal ended it.
     """
     with Processes() as processes:
-        return run_sweep(plan, out, processes, workers, progress)
+        return run_sweep(plan, out, processes, workers, progress, grouping)
 
 
 def _do_run(config: RunConfig, out: str) -> str:
@@ -308,15 +361,18 @@ def _other_config(planned: PlannedRun, path: Path) -> str:
     return f"{path} {difference}" if difference else ""
 
 
-def _problem(job: Job) -> str:
+def _problems(job: Job, n_runs: int) -> list[str]:
+    """What went wrong with each of a job's runs."""
     try:
-        return job.result()
+        result = job.result()
+        return result if isinstance(result, list) else [result]
     except RunError as error:
-        return str(error)
+        problem = str(error)
     except ConfigError:  # the script that started the sweep, which no other run would survive
         raise
     except Exception as error:  # a worker that died, whatever killed it
-        return f"{type(error).__name__}: {error}"
+        problem = f"{type(error).__name__}: {error}"
+    return [problem] * n_runs
 
 
 def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:

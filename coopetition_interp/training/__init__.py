@@ -9,6 +9,7 @@ from coopetition_interp.training.run_state import state_of
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
 from coopetition_interp.training.task import Task
 from coopetition_interp.training.train import resume, train
+from coopetition_interp.training.train_together import train_together
 from coopetition_interp.training.training_step import TrainingStep
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "resume",
     "state_of",
     "train",
+    "train_together",
 ]

@@ -49,12 +49,12 @@ class PhasedTrainingStep:
             return TrainingStep(model, optimizer, n_steps, example, held, compile, state, loss)
 
         self._steps = ByPhase(clamps, make)
-        self._first = self._steps.at(0)  # made now, so that what does not fit shows
+        self._steps.at(0)  # made now, so that what does not fit shows
 
     def __call__(self, batch: Batch) -> Float[Tensor, ""]:
         """Takes one step on a batch: see `TrainingStep`."""
         return self._steps.at(self.state.steps_done * self._batch_size)(batch)
 
     def not_finite(self) -> str | None:
-        """See `TrainingStep.not_finite`."""
-        return self._first.not_finite()
+        """See `OptimizerState.not_finite`."""
+        return self.state.not_finite()

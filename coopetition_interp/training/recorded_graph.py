@@ -128,9 +128,11 @@ def _ordered_index_put(
     with the matrix of equal indices gives the same bits each time.
     """
     index = indices[0]
-    if not accumulate or len(indices) != 1 or index is None or index.is_floating_point():
+    if not accumulate or not all(map(_is_of_numbers, indices)) or index is None:
         return NotImplemented
-    if index.dtype == torch.bool:
+    if len(indices) == 2 and indices[1] is not None:
+        return _ordered_index_put_of_each(table, index, indices[1], rows)
+    if len(indices) != 1:
         return NotImplemented
     flat = index.reshape(-1)
     summands = rows.expand(*index.shape, *table.shape[1:]).reshape(len(flat), -1)
@@ -141,6 +143,26 @@ def _ordered_index_put(
     equal = (flat[:, None] == flat[None, :]).to(summands.dtype)
     sums = (equal @ summands).reshape(len(flat), *table.shape[1:])
     return table.index_put((flat,), table[flat] + sums)  # equal indices write equal rows
+
+
+def _ordered_index_put_of_each(table: Tensor, which: Tensor, index: Tensor, rows: Tensor) -> Any:
+    """The same for a table of each run, as `torch.vmap` puts it: [which run, index]."""
+    n_runs, n_rows = table.shape[:2]
+    shape = torch.broadcast_shapes(which.shape, index.shape)
+    if which.shape != (shape[0], *[1] * (len(shape) - 1)):
+        return NotImplemented
+    flat = index.expand(shape).reshape(shape[0], -1)
+    summands = rows.expand(*shape, *table.shape[2:]).reshape(*flat.shape, -1)
+    every_row = torch.arange(n_rows, device=flat.device)
+    chosen = (every_row[:, None] == flat[:, None, :]).to(summands.dtype)
+    sums = (chosen @ summands).reshape(1, shape[0], -1)
+    every_run = torch.arange(n_runs, device=flat.device)
+    belongs = every_run[:, None, None] == which.reshape(1, -1, 1)
+    return table + torch.where(belongs, sums, 0.0).sum(1).reshape(table.shape)
+
+
+def _is_of_numbers(index: Tensor | None) -> bool:
+    return index is not None and not index.is_floating_point() and index.dtype != torch.bool
 
 
 _REWRITTEN: dict[Any, Callable[..., Any]] = {

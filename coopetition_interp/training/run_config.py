@@ -92,6 +92,19 @@ class RunConfig(Config):
 
     classes_of_tasks: ClassVar[dict[str, type[RunConfig]]] = {}
     """The config class of every task whose module has been imported."""
+    may_differ_together: ClassVar[tuple[str, ...]] = (
+        "name",
+        "optimizer",
+        "start_from",
+        "n_sequences",
+        "data_seed",
+        "evaluation_seed",
+        "evaluate_at",
+        "checkpoint_at",
+    )
+    """Fields, dotted, in which runs that are trained together may differ (besides clamps). A task
+    adds its own: those that change the batches, the first weights or the evaluation, but neither
+    the loss nor anything else that the model does."""
     resolved_fields: ClassVar[Any] = ResolvedFields
     """What `resolved.json` of its runs holds: a `TypedDict`."""
 

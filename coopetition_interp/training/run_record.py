@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from coopetition_interp.interventions.model_weights import weights_of
-from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+from coopetition_interp.training.training_step import OptimizerState
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 SECONDS_BETWEEN_RESUME_SAVES = 30.0
@@ -22,6 +24,16 @@ LONGEST_MESSAGE = 500
 
 class NonFiniteLossError(RunError):
     """The loss or the weights became NaN or infinite."""
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """A training step, as far as what is recorded goes."""
+
+    state: OptimizerState
+
+    def not_finite(self) -> str | None:
+        """See `TrainingStep.not_finite`."""
 
 
 class RunRecord:
@@ -47,7 +59,7 @@ class RunRecord:
         self._n_losses = 0
         self._saved_at = monotonic()
 
-    def restore(self, step: PhasedTrainingStep, n_steps: int) -> None:
+    def restore(self, step: Stepping, n_steps: int) -> None:
         """Puts `step` where the latest save left it, and drops metrics from after that.
 
         Raises:
@@ -80,14 +92,16 @@ class RunRecord:
             kept = metrics.sequences_seen <= self.last_moment * self.batch_size
             self.metrics = metrics[kept]
 
-    def add_losses(self, losses: list[Tensor], step: PhasedTrainingStep) -> None:
+    def add_losses(self, losses: Sequence[Tensor] | Tensor, step: Stepping) -> None:
         """Adds up the training loss of the latest steps, and checks what they made.
 
         Raises:
             NonFiniteLossError: Naming the first step whose loss is not finite, or the parameter
                 that is not, or whose moments are not.
         """
-        values = torch.stack(losses).tolist() if losses else []
+        if not isinstance(losses, Tensor):
+            losses = torch.stack([*losses]) if losses else torch.empty(0)
+        values = losses.tolist()
         for index, value in enumerate(values, step.state.steps_done - len(values)):
             if not math.isfinite(value):
                 raise self._not_finite(f"the loss is {value}", index)
@@ -151,7 +165,7 @@ class RunRecord:
         """Whether the last save is so long ago that a kill would cost much."""
         return monotonic() - self._saved_at > SECONDS_BETWEEN_RESUME_SAVES
 
-    def save_resume(self, step: PhasedTrainingStep) -> None:
+    def save_resume(self, step: Stepping) -> None:
         """Saves all that a resume needs, then how far the run has come."""
         metadata = {
             "steps_done": str(step.state.steps_done),

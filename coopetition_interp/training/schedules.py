@@ -104,6 +104,14 @@ class OptimizerConfig(Config):
         covered = [p for name, p in parameters.items() if self.penalises(name)]
         return self.l2 * sum(float(p.detach().double().square().sum()) for p in covered)
 
+    def scales_at(self, step: int, n_steps: int) -> tuple[float, float]:
+        """Size of Adam's step with this index, and the factor of the second moment's root.
+
+        Both correct for moments that begin at zero.
+        """
+        rate = self.learning_rate_at(step, n_steps)
+        return rate / (1 - self.beta1 ** (step + 1)), 1 / math.sqrt(1 - self.beta2 ** (step + 1))
+
     def penalises(self, parameter: str) -> bool:
         """Whether the L2 penalty covers the parameter of this name."""
         if self.l2 == 0 or ".batch_norm" in parameter:

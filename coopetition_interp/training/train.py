@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def train(
             )
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
-            task = _build(config, device)
+            task = build_task(config, device)
             torch.set_num_threads(threads_of(config, task, progress))
             resolved = {
                 **task.resolved,
@@ -88,7 +88,7 @@ def train(
                 "n_threads": torch.get_num_threads(),
                 "compile": should_compile(config),
             }
-            training = _Training.prepare(config, resolved, task)
+            training = Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 directory.write_config(config, resolved)
@@ -132,13 +132,13 @@ def resume(
         if config == begun_with and is_finished(directory, config):
             return load_run(out)
         with cpu_threads(resolved["n_threads"]):
-            task = _build(config, choose_device(resolved["device"]))
+            task = build_task(config, choose_device(resolved["device"]))
             if any(resolved[name] != value for name, value in task.resolved.items()):
                 raise RunError(
                     f"the data of {out} are not those it was begun with: put back the original "
                     f"{task.data}, or begin a new run"
                 )
-            training = _Training.prepare(config, resolved, task)
+            training = Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)
             record.restore(training.step, config.n_steps)
             with open_metrics_log(wandb_project, directory.path, config) as log:
@@ -148,7 +148,8 @@ def resume(
     return load_run(out)
 
 
-def _build(config: RunConfig, device: torch.device) -> Task:
+def build_task(config: RunConfig, device: torch.device) -> Task:
+    """The task of a config, on a device, from the weights it starts from."""
     task = config.build()
     if config.start_from is not None:
         load_weights(task.model, config.start_from)
@@ -172,14 +173,14 @@ def _lengthened(config: RunConfig, n_sequences: int | float) -> RunConfig:
 
 
 @dataclass
-class _Training:
+class Training:
     """All that the loop uses, made: what can fail for the config has not failed.
 
     Attributes:
         config: The run.
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
-        step: The training step.
+        step: The training step, or what `make_step` gave for it.
         evaluate: What evaluates the model, under the clamps of each phase.
         evaluations: Steps at which it is evaluated.
         checkpoints: Steps at which its weights are kept.
@@ -188,14 +189,20 @@ class _Training:
     config: RunConfig
     task: Task
     device: torch.device
-    step: PhasedTrainingStep
+    step: Any
     evaluate: ByPhase[Evaluate]
     evaluations: Moments
     checkpoints: Moments
 
     @classmethod
-    def prepare(cls, config: RunConfig, resolved: dict[str, Any], task: Task) -> _Training:
-        """Builds it.
+    def prepare(
+        cls,
+        config: RunConfig,
+        resolved: Mapping[str, Any],
+        task: Task,
+        make_step: Callable[..., Any] | None = None,
+    ) -> Training:
+        """Builds it; `make_step` may stand for `PhasedTrainingStep`, of which it takes arguments.
 
         Raises:
             ValueError: A clamp or an evaluator does not fit the model.
@@ -211,7 +218,7 @@ class _Training:
             len(tree_leaves(sequences)[0]) for sequences in task.evaluation_sequences.values()
         )
         compile = resolved["compile"] and n_scored > COMPILE_ABOVE_SCORED
-        step = PhasedTrainingStep(
+        step = (make_step or PhasedTrainingStep)(
             task.model,
             config.optimizer,
             config.n_steps,
@@ -247,7 +254,7 @@ class _Training:
 
 
 def _train(
-    training: _Training,
+    training: Training,
     record: RunRecord,
     log: MetricsLog,
     progress: bool,
@@ -290,7 +297,7 @@ def _train(
 
 
 def _loop(
-    training: _Training,
+    training: Training,
     record: RunRecord,
     log: MetricsLog,
     bar: tqdm,

@@ -8,7 +8,6 @@ kernel per parameter.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,9 @@ from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
 from coopetition_interp.training.task import Batch, Loss, models_own_loss, run_with_clamps
 
+STEPS_AHEAD = 100
+"""Steps for which Adam's numbers are made at a time."""
+
 PACKED_BELOW = 200_000
 """Parameters with fewer entries share one buffer, so that one kernel updates them all."""
 
@@ -37,6 +39,7 @@ class OptimizerState:
 
     Attributes:
         names: Parameter names, packed ones first.
+        shapes: Their shapes.
         n_packed: How many of them share the packed buffers.
         packed: Parameters, first and second moments of the packed ones, each [n].
         large: The same three for each other parameter.
@@ -45,6 +48,7 @@ class OptimizerState:
     """
 
     names: list[str]
+    shapes: list[torch.Size]
     n_packed: int
     packed: tuple[Tensor, Tensor, Tensor]
     large: list[tuple[Tensor, Tensor, Tensor]]
@@ -72,6 +76,29 @@ class OptimizerState:
             tensor.copy_(saved[name])
         self.steps_done = steps_done
 
+    def share_with(self, model: nn.Module) -> None:
+        """Makes the model's parameters views of the buffers: it is up to date after every step."""
+        parameters = dict(model.named_parameters())
+        values = [
+            *unpack(self.packed[0], self.shapes[: self.n_packed]),
+            *(p for p, *_ in self.large),
+        ]
+        for name, value in zip(self.names, values, strict=True):
+            parameters[name].data = value
+
+    def not_finite(self) -> str | None:
+        """The first parameter that is NaN or infinite somewhere, or whose moments are, or None."""
+        groups = [self.packed, *self.large]
+        finite = [torch.isfinite(tensor).all() for group in groups for tensor in group]
+        if torch.stack(finite).all():
+            return None
+        sizes = [shape.numel() for shape in self.shapes[: self.n_packed]]
+        columns = zip(*(tensor.split(sizes) for tensor in self.packed), strict=True)
+        for name, tensors in zip(self.names, [*columns, *self.large], strict=True):
+            if not all(torch.isfinite(tensor).all() for tensor in tensors):
+                return name
+        return None
+
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that training moves, by name: the model's own choice, or those with gradients.
@@ -90,30 +117,26 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def pack_parameters(model: nn.Module) -> OptimizerState:
     """Moves the model's trainable parameters into an `OptimizerState` that it then shares.
 
-    The model's parameters become views of the state's buffers, so the model is up to date after
-    every step.
+    See `OptimizerState.share_with`.
     """
     trainable = trainable_parameters(model)
     packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
     large_names = [name for name in trainable if name not in packed_names]
     flat = torch.cat([trainable[name].detach().reshape(-1) for name in packed_names])
-    start = 0
-    for name in packed_names:
-        parameter = trainable[name]
-        parameter.data = flat[start : start + parameter.numel()].view(parameter.shape)
-        start += parameter.numel()
     large = []
     for name in large_names:
         value = trainable[name].detach().contiguous()
-        trainable[name].data = value
         large.append((value, torch.zeros_like(value), torch.zeros_like(value)))
-    return OptimizerState(
+    state = OptimizerState(
         names=packed_names + large_names,
+        shapes=[trainable[name].shape for name in packed_names + large_names],
         n_packed=len(packed_names),
         packed=(flat, torch.zeros_like(flat), torch.zeros_like(flat)),
         large=large,
         running=running_statistics(model),
     )
+    state.share_with(model)
+    return state
 
 
 class TrainingStep:
@@ -152,11 +175,11 @@ class TrainingStep:
         self.clamps = clamps if isinstance(clamps, BoundClamps) else bind(clamps, model)
         self.state = pack_parameters(model) if state is None else state
         self._shared = SharedParameters(model, self.state.names)
-        self._shapes = [dict(model.named_parameters())[n].shape for n in self.state.names]
         self.loss = loss
         tensors, self._structure = tree_flatten(example)
         self._example_shapes = _shapes(tensors)
         self._scales = torch.zeros(2, device=tensors[0].device)
+        self._scales_ahead, self._ahead_from = self._scales.new_empty(0, 2), 0
         inputs = self._graph_inputs(tensors)
         recorded = record(self._step_operations, inputs)
         self._graph, self.compiled = (
@@ -181,27 +204,24 @@ class TrainingStep:
                 f"the training step was built for a batch of tensors {self._example_shapes}; got "
                 f"{shapes}"
             )
-        step = self.state.steps_done
-        rate = self.optimizer.learning_rate_at(step, self.n_steps)
-        step_size = rate / (1 - self.optimizer.beta1 ** (step + 1))
-        second_moment_scale = 1 / math.sqrt(1 - self.optimizer.beta2 ** (step + 1))
-        self._scales.copy_(torch.tensor([step_size, second_moment_scale]))
+        self._scales.copy_(self._next_scales())
         (loss,) = self._graph(*self._graph_inputs(tensors))
         self.state.steps_done += 1
         return loss
 
     def not_finite(self) -> str | None:
-        """The first parameter that is NaN or infinite somewhere, or whose moments are, or None."""
-        groups = [self.state.packed, *self.state.large]
-        finite = [torch.isfinite(tensor).all() for group in groups for tensor in group]
-        if torch.stack(finite).all():
-            return None
-        sizes = [shape.numel() for shape in self._shapes[: self.state.n_packed]]
-        columns = zip(*(tensor.split(sizes) for tensor in self.state.packed), strict=True)
-        for name, tensors in zip(self.state.names, [*columns, *self.state.large], strict=True):
-            if not all(torch.isfinite(tensor).all() for tensor in tensors):
-                return name
-        return None
+        """See `OptimizerState.not_finite`."""
+        return self.state.not_finite()
+
+    def _next_scales(self) -> Float[Tensor, 2]:
+        """Adam's numbers of the step to come, from a table made for many: none is waited for."""
+        step = self.state.steps_done
+        if not 0 <= step - self._ahead_from < len(self._scales_ahead):
+            steps = range(step, step + STEPS_AHEAD)
+            table = [self.optimizer.scales_at(each, self.n_steps) for each in steps]
+            self._scales_ahead = torch.tensor(table, device=self._scales.device)
+            self._ahead_from = step
+        return self._scales_ahead[step - self._ahead_from]
 
     def _graph_inputs(self, batch: list[Tensor]) -> list[Tensor]:
         state = [*self.state.packed, *(t for group in self.state.large for t in group)]
@@ -215,7 +235,7 @@ class TrainingStep:
         running = dict(zip(self.state.running, inputs[n_state + 1 : n_before_batch], strict=True))
         groups = [tuple(state[i : i + 3]) for i in range(0, len(state), 3)]
         packed, large = groups[0], groups[1:]
-        weights = _unpack(packed[0], self._shapes[: self.state.n_packed])
+        weights = unpack(packed[0], self.state.shapes[: self.state.n_packed])
         weights += [group[0] for group in large]
         leaves = [weight.detach().requires_grad_() for weight in weights]
         named = dict(zip(self.state.names, leaves, strict=True))
@@ -260,7 +280,7 @@ def _shapes(tensors: Sequence[Tensor]) -> list[list[int]]:
     return [list(tensor.shape) for tensor in tensors]
 
 
-def _unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+def unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Views of a packed buffer, by shape."""
     sizes = [shape.numel() for shape in shapes]
     return [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]

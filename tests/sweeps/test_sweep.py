@@ -4,16 +4,20 @@ import io
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 import torch
 from small_models import DIVERGING
 
+from coopetition_interp import sweeps
 from coopetition_interp.interventions import GraftIn
-from coopetition_interp.sweeps import PlannedRun, only_named, run_sweep, sweep_status
+from coopetition_interp.sweeps import PlannedRun, only_named, sweep_status
 from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, check_plan
 from coopetition_interp.training import ConfigError, load_run, state_of, train
 from coopetition_interp.training.run_directory import RunDirectory
+
+run_sweep = partial(sweeps.run_sweep, grouping=False)  # for groups see test_grouping.py
 
 
 class Done:

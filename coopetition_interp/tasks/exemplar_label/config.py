@@ -115,6 +115,14 @@ class ExemplarLabelConfig(RunConfig):
     """
 
     resolved_fields: ClassVar[Any] = ExemplarLabelSizes
+    may_differ_together: ClassVar[tuple[str, ...]] = (
+        *RunConfig.may_differ_together,
+        "features",
+        "classes",
+        "sequences",
+        "model.init_seed",
+        "evaluators",
+    )
 
     task: Literal["exemplar_label"] = "exemplar_label"
     features: FeatureSource = field(default_factory=GaussianFeatures)

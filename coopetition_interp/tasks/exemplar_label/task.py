@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,8 +15,10 @@ from coopetition_interp.tasks.exemplar_label.features import FeatureBank, Featur
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelModel
 from coopetition_interp.tasks.exemplar_label.query_loss import query_cross_entropy
 from coopetition_interp.tasks.exemplar_label.sequences import (
+    BatchesTogether,
     Sequences,
     SequenceSampler,
+    have_one_bank,
     make_evaluation_sequences,
 )
 from coopetition_interp.training.task import RunModel, Task
@@ -40,6 +43,32 @@ class ExemplarLabelTask(Task):
     def batch(self, step: int) -> Sequences:
         """The sequences of a training step."""
         return self.sampler.batch(step)
+
+    @classmethod
+    def batches_together(cls, tasks: Sequence[Task]) -> Callable[[int], list[Tensor]]:
+        """See `Task.batches_together`. Banks with the same features become one."""
+        banks: dict[str, FeatureBank] = {}
+        samplers = []
+        for task in tasks:
+            assert isinstance(task, ExemplarLabelTask)
+            task.use_bank(banks.setdefault(task.resolved["features_sha256"], task.bank))
+            samplers.append(task.sampler)
+        return (
+            BatchesTogether(samplers)
+            if have_one_bank(samplers)
+            else super().batches_together(tasks)
+        )
+
+    def use_bank(self, bank: FeatureBank) -> None:
+        """Takes features from another bank, with the same ones."""
+        self.bank = bank
+        self.sampler.features = bank.features.flatten(0, 1)
+
+    def to(self, device: torch.device) -> None:
+        """Moves the features too, so that batches are drawn on the device."""
+        super().to(device)
+        if self.bank.features.device.type != device.type:
+            self.use_bank(replace(self.bank, features=self.bank.features.to(device)))
 
     def loss(self, run_model: RunModel, batch: Sequences) -> Float[Tensor, ""]:
         """Mean cross-entropy of the right labels at the query."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -87,6 +87,14 @@ class TokenConfig(RunConfig):
         model: Shape and initial seed of the transformer.
         n_evaluated: Sequences of each evaluator.
     """
+
+    may_differ_together: ClassVar[tuple[str, ...]] = (
+        *RunConfig.may_differ_together,
+        "tokens",
+        "train_on",
+        "model.init_seed",
+        "n_evaluated",
+    )
 
     task: Literal["tokens"] = "tokens"
     tokens: TokenSource = field(default_factory=RepeatedTokens)

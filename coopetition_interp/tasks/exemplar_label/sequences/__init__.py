@@ -1,5 +1,9 @@
 """Exemplar-label sequences: what they look like, how they are drawn, and how they are scored."""
 
+from coopetition_interp.tasks.exemplar_label.sequences.batches_together import (
+    BatchesTogether,
+    have_one_bank,
+)
 from coopetition_interp.tasks.exemplar_label.sequences.class_weights import (
     ClassWeights,
     save_class_weights,
@@ -35,6 +39,7 @@ from coopetition_interp.tasks.exemplar_label.sequences.sequences import (
 __all__ = [
     "IN_CONTEXT_METRICS",
     "METRICS",
+    "BatchesTogether",
     "ClassWeights",
     "EvaluatorConfig",
     "PairRole",
@@ -44,6 +49,7 @@ __all__ = [
     "concatenate",
     "context_scores",
     "context_scores_of_logits",
+    "have_one_bank",
     "held_out_evaluators",
     "induction_evaluators",
     "labels_of_training_classes",

@@ -24,7 +24,7 @@ _SEQUENCE_STREAM, _NOISE_STREAM = 0, 1
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """The steps that were drawn together.
 
     Attributes:
@@ -63,6 +63,7 @@ class SequenceSampler:
 
     Attributes:
         n_labels: Labels that the model must know.
+        features: The bank's, [n_classes * n_exemplars, d_feature].
 
     Raises:
         ValueError: If the bank, classes, exemplars or labels do not suffice for the config.
@@ -103,11 +104,11 @@ class SequenceSampler:
         self._labelling = Labelling(config, labels, config.n_sequence_labels or self.n_labels)
         n_classes = len(self._classes)
         self._draws = ClassDraws(n_classes, config.class_law(n_classes, first_rank))
-        self._features = bank.features.flatten(0, 1)  # [n_classes * n_exemplars, d_feature]
+        self.features = bank.features.flatten(0, 1)
         self._n_bank_exemplars = bank.n_exemplars
         self._n_chunk_steps = max(1, _SEQUENCES_PER_CHUNK // batch_size)
         self._chunk_index = -1
-        self._chunk: _Chunk | None = None
+        self._chunk: Chunk | None = None
 
     @property
     def n_pairs(self) -> int:
@@ -117,7 +118,7 @@ class SequenceSampler:
     @property
     def d_feature(self) -> int:
         """Length of an exemplar's feature vector."""
-        return self._features.shape[1]
+        return self.features.shape[1]
 
     def batch(self, step: int) -> Sequences:
         """The batch of a training step, counted from 0.
@@ -129,11 +130,11 @@ class SequenceSampler:
         """
         if step < 0:
             raise ValueError(f"steps are counted from 0; got {step}")
-        index, place = divmod(step, self._n_chunk_steps)
+        index, place = self.place_of(step)
         if self._chunk is None or index != self._chunk_index:
-            self._chunk, self._chunk_index = self._draw_chunk(index), index
+            self._chunk, self._chunk_index = self.draw_chunk(index), index
         chunk = self._chunk
-        exemplars = self._features.index_select(0, chunk.rows[place]).float()
+        exemplars = self.features.index_select(0, chunk.rows[place]).float()
         exemplars = exemplars.view(self.batch_size, self.n_pairs + 1, -1)
         if self.config.input_noise_sd > 0:
             noise = self._draw_noise(step)
@@ -162,7 +163,12 @@ class SequenceSampler:
             )
         return n_needed if n_labels is None else n_labels
 
-    def _draw_chunk(self, index: int) -> _Chunk:
+    def place_of(self, step: int) -> tuple[int, int]:
+        """The chunk that a step is drawn in, and its place there."""
+        return divmod(step, self._n_chunk_steps)
+
+    def draw_chunk(self, index: int) -> Chunk:
+        """The steps that are drawn together, on the bank's device."""
         config = self.config
         key = np.random.SeedSequence(self.seed, spawn_key=(_SEQUENCE_STREAM, index))
         rng = np.random.Generator(np.random.Philox(key))
@@ -194,9 +200,9 @@ class SequenceSampler:
 
         def by_step(values: np.ndarray) -> Tensor:
             by_step = values.reshape(self._n_chunk_steps, self.batch_size, -1)
-            return torch.from_numpy(by_step).to(self._features.device)
+            return torch.from_numpy(by_step).to(self.features.device)
 
-        return _Chunk(
+        return Chunk(
             rows=by_step(rows).flatten(1),
             labels=by_step(labels),
             roles=by_step(roles),
@@ -261,7 +267,7 @@ class SequenceSampler:
         seed = (int(key.generate_state(1)[0]) + step) % 2**32
         shape = (self.batch_size, self.n_pairs + 1, self.d_feature)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        return noise.mul_(self.config.input_noise_sd).to(self._features.device)
+        return noise.mul_(self.config.input_noise_sd).to(self.features.device)
 
 
 def labels_of_training_classes(

@@ -1,0 +1,363 @@
+"""Many runs trained as one batched model, each with a run directory as if it were alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from coopetition_interp.config_class import ConfigError
+from coopetition_interp.interruption import Interrupted, Interruption
+from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
+from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
+from coopetition_interp.training.run import Run, load_run
+from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_directory import RunDirectory, RunError
+from coopetition_interp.training.run_record import RunRecord, told_in_one_line
+from coopetition_interp.training.run_state import how_to_go_on, is_finished
+from coopetition_interp.training.shapes_together import (
+    form_of_config,
+    form_of_task,
+    require_equal_constants,
+    require_one_form,
+)
+from coopetition_interp.training.train import Training, build_task
+from coopetition_interp.training.training_step import trainable_parameters
+from coopetition_interp.training.weights_and_biases import MetricsLog
+
+
+def train_together(
+    configs: Sequence[RunConfig],
+    out: str | Path | Sequence[str | Path],
+    *,
+    progress: bool = True,
+) -> list[Run]:
+    """Trains runs of one shape as one batched model: many times faster where each is small.
+
+    The runs may differ in seeds, in the optimizer's numbers, in their data (if of one shape), in
+    the weights they start from, in lengths and schedules, and in the numbers and donors of their
+    clamps. Weights are those of training alone up to rounding; the same runs together give the same
+    bits, also when interrupted or killed and gone on with. A run that ends or fails leaves the
+    group, and the others go on.
+
+    Runs that are there already are gone on with, finished ones left as they are: to resume, call it
+    again. Each may also be gone on with alone, by `resume`.
+
+    Args:
+        configs: The runs.
+        out: A directory for each; or one, in which each has a directory of its config's name.
+        progress: Show a progress bar.
+
+    Returns:
+        The finished runs, in order.
+
+    Raises:
+        ConfigError: The runs cannot be trained together; nothing is trained.
+        ValueError, FileNotFoundError: Bad input; likewise.
+        RunError: A directory holds another run; likewise. Or runs failed: told at the end, when the
+            others are finished.
+        KeyboardInterrupt: A signal ended it, with all saved, as in `train`.
+    """
+    paths = _paths(configs, out)
+    require_one_form(paths, [form_of_config(config) for config in configs])
+    with ExitStack() as stack:
+        directories = [stack.enter_context(RunDirectory(path)) for path in paths]
+        begun = [_is_begun(directory, c) for directory, c in zip(directories, configs, strict=True)]
+        unfinished = [
+            (directory, config)
+            for directory, config, is_begun in zip(directories, configs, begun, strict=True)
+            if not (is_begun and is_finished(directory, config))
+        ]
+        failed = _train_unfinished(unfinished, progress) if unfinished else {}
+    if failed:
+        told = "; ".join(f"{path}: {why}" for path, why in failed.items())
+        raise RunError(f"{len(failed)} of {len(paths)} runs failed, the others finished: {told}")
+    return [load_run(path) for path in paths]
+
+
+def _paths(configs: Sequence[RunConfig], out: str | Path | Sequence[str | Path]) -> list[Path]:
+    if not configs:
+        raise ConfigError("there are no runs to train: give at least one config")
+    if isinstance(out, str | Path):
+        paths = [Path(out) / config.name for config in configs]
+        mend = "give each config a name of its own"
+    else:
+        paths, mend = [Path(path) for path in out], "give each run a directory of its own"
+    if len(paths) != len(configs) or len(set(paths)) < len(paths):
+        raise ConfigError(
+            f"{len(configs)} runs for {len(set(paths))} directories "
+            f"({', '.join(map(str, paths))}): {mend}"
+        )
+    return paths
+
+
+def _is_begun(directory: RunDirectory, config: RunConfig) -> bool:
+    """Whether the directory holds this run.
+
+    Raises:
+        RunError: It holds another.
+    """
+    if not directory.config_path.exists():
+        if directory.resume_path.exists():
+            raise RunError(
+                f"{directory.path} holds a run without its config.json: put that back, or choose "
+                "another directory"
+            )
+        return False
+    if directory.read_config() != config:
+        directory.require_new()
+    return True
+
+
+class _Member:
+    """A run of the group.
+
+    Args:
+        directory: Its own, entered.
+        config: The run.
+
+    Attributes:
+        next_moment: The next step after which something is due.
+    """
+
+    def __init__(self, directory: RunDirectory, config: RunConfig):
+        self.config = config
+        self.record = RunRecord(directory, config.batch_size)
+        self._begun = directory.config_path.exists()
+        self._how: dict[str, Any]
+        if self._begun:
+            self._how = dict(directory.read_resolved(config))
+        else:
+            self._how = {
+                "device": choose_device(config.device).type,
+                "n_threads": config.n_threads or torch.get_num_threads(),
+                "compile": should_compile(config),
+            }
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.record.directory.path
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What must be the same for the whole group, as it was settled when the run began."""
+        return {name: self._how[name] for name in ("device", "n_threads", "compile")}
+
+    def prepare(self) -> None:
+        """Builds it, as it was at the last save.
+
+        Raises:
+            ValueError, FileNotFoundError: Bad input.
+            RunError: Its data are not those it was begun with, or its save is damaged.
+        """
+        task = build_task(self.config, torch.device(self._how["device"]))
+        if self._begun and any(self._how[n] != value for n, value in task.resolved.items()):
+            raise RunError(
+                f"the data of {self.path} are not those it was begun with: put back the original "
+                f"{task.data}, or begin a new run"
+            )
+        self._how = {**task.resolved, **self._how}
+        self.training = Training.prepare(self.config, self._how, task, MemberStep)
+        self.step: MemberStep = self.training.step
+        self.record.restore(self.step, self.config.n_steps)
+        first = max(self.record.last_moment + 1, self.steps_done)
+        self._moments = self.training.moments(first)
+        self.next_moment = next(self._moments, self.config.n_steps)
+
+    def begin(self) -> None:
+        """Writes what is written first."""
+        if not self._begun:
+            self.record.directory.write_config(self.config, self._how)
+        self.record.note("finished" if self.is_done else "running")
+
+    @property
+    def steps_done(self) -> int:
+        """Optimizer steps so far."""
+        return self.step.state.steps_done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.record.last_moment == self.config.n_steps
+
+    def look(self, losses: Tensor, log: MetricsLog) -> None:
+        """Takes note of the losses up to here, and does what is due here.
+
+        Raises:
+            RunError: A loss or a weight is not finite, or a write failed.
+        """
+        self.record.add_losses(losses, self.step)
+        moment, training = self.steps_done, self.training
+        if moment < self.next_moment:
+            return
+        if moment in training.evaluations:
+            evaluate = training.evaluate.at(moment * self.config.batch_size)
+            scores = evaluate(training.task.evaluation_sequences)
+            penalty = self.config.optimizer.penalty(trainable_parameters(training.task.model))
+            self.record.add_evaluation(scores, moment, log, penalty)
+        if moment in training.checkpoints:
+            self.record.save_checkpoint(training.task.model, moment)
+        self.record.last_moment = moment
+        self.next_moment = next(self._moments, self.config.n_steps)
+
+    def save(self) -> None:
+        """Saves what a resume needs."""
+        self.record.save_resume(self.step)
+
+
+def _train_unfinished(
+    unfinished: Sequence[tuple[RunDirectory, RunConfig]], progress: bool
+) -> dict[Path, str]:
+    """Trains them; returns what went wrong, by directory."""
+    members = [_Member(directory, config) for directory, config in unfinished]
+    paths = [member.path for member in members]
+    require_one_form(paths, [member.how for member in members])
+    with cpu_threads(members[0].how["n_threads"]):
+        for member in members:
+            member.prepare()
+        tasks = [member.training.task for member in members]
+        require_one_form(paths, [form_of_task(task) for task in tasks])
+        require_equal_constants(paths, tasks)
+        for member in members:
+            member.begin()
+        with Interruption() as interruption, _bar(members, progress) as bar:
+            group = _Group([m for m in members if not m.is_done], bar, interruption)
+            group.train()
+    if interruption.requested is not None:
+        raise Interrupted(interruption.requested, group.told)
+    return group.failed
+
+
+def _bar(members: Sequence[_Member], progress: bool) -> tqdm:
+    return tqdm(
+        total=sum(member.config.n_steps * member.config.batch_size for member in members),
+        initial=sum(member.record.sequences_saved for member in members),
+        unit="seq",
+        unit_scale=True,
+        disable=not progress,
+        smoothing=0.05,
+    )
+
+
+class _Group:
+    """The members under way.
+
+    Attributes:
+        members: Those that are neither finished nor failed.
+        failed: Why others failed, by directory.
+        told: What an interruption is told by.
+    """
+
+    def __init__(self, members: list[_Member], bar: tqdm, interruption: Interruption):
+        self.members = members
+        self.failed: dict[Path, str] = {}
+        self.told = "interrupted when the runs were finished"
+        self._bar = bar
+        self._interruption = interruption
+
+    def train(self) -> None:
+        """Trains them to their ends, and notes how each ended."""
+        try:
+            while self.members and not self._train_until_one_leaves():
+                pass
+        except (KeyboardInterrupt, SystemExit) as error:  # a step may be half done
+            self.told = "interrupted at once: go on by the same call, or with each run alone"
+            for member in self.members:
+                seen = member.record.sequences_saved
+                told = f"interrupted at once; {seen} sequences are saved: {_how_to_go_on(member)}"
+                member.record.note_end("interrupted", told)
+            if isinstance(error, Interrupted):
+                raise Interrupted(error.signum, self.told) from None
+            raise
+        except Exception as error:
+            for member in self.members:
+                member.record.note_end("failed", told_in_one_line(error))
+            raise
+
+    def _train_until_one_leaves(self) -> bool:
+        """Trains the members there are, as one; whether an interruption ended it."""
+        members = self.members
+        step = GroupedStep([member.step for member in members])
+        tasks = [member.training.task for member in members]
+        batches = type(tasks[0]).batches_together(tasks)
+        while self.members == members:
+            moving = [member for member in members if member.steps_done == step.steps_done]
+            losses = self._steps(step, batches, self._next_stop(step.steps_done))
+            asked = self._interruption.requested is not None
+            for member in moving:
+                own = losses[:, members.index(member)]
+                self._try(member, self._look, member, own, asked)
+            if asked or any(member.record.resume_save_is_due() for member in moving):
+                self._save(moving)
+            ended = [m for m in moving if m.is_done and m in self.members]
+            if ended or len(self.members) < len(members):
+                # What goes on is saved first, so that it goes on without those that have left.
+                self._save([member for member in moving if member not in ended])
+                for member in ended:
+                    self._try(member, member.save)
+                    if member in self.members:
+                        member.record.note("finished")
+                        self.members = [other for other in self.members if other is not member]
+            if asked:
+                self._note_interrupted()
+                return True
+        return False
+
+    def _next_stop(self, step: int) -> int:
+        """The next step at which something is due, or a member that was ahead is caught up with."""
+        return min(
+            member.next_moment if member.steps_done == step else member.steps_done
+            for member in self.members
+        )
+
+    def _steps(
+        self, step: GroupedStep, batches: Callable[[int], list[Tensor]], stop: int
+    ) -> Tensor:
+        """Steps up to a stop, or to an interruption; losses [step, member]."""
+        first = step.steps_done
+        n_moving = sum(member.steps_done == first for member in self.members)
+        scales = step.scales(stop)
+        losses = []
+        while step.steps_done < stop and self._interruption.requested is None:
+            at = step.steps_done
+            losses.append(step(batches(at), scales[at - first]))
+            self._bar.update(n_moving * self.members[0].config.batch_size)
+        return torch.stack(losses) if losses else torch.empty(0, len(self.members))
+
+    def _look(self, member: _Member, losses: Tensor, asked: bool) -> None:
+        if asked:
+            member.record.add_losses(losses, member.step)
+        else:
+            member.look(losses, MetricsLog())
+
+    def _save(self, members: Sequence[_Member]) -> None:
+        for member in members:
+            if member in self.members and member.record.steps_saved != member.steps_done:
+                self._try(member, member.save)
+
+    def _try(self, member: _Member, do: Callable[..., None], *arguments: Any) -> None:
+        """Does something with a member, which leaves the group if that fails."""
+        try:
+            do(*arguments)
+        except RunError as error:
+            self.failed[member.path] = told_in_one_line(error)
+            self.members = [other for other in self.members if other is not member]
+            member.record.note_end("failed", self.failed[member.path])
+
+    def _note_interrupted(self) -> None:
+        if self.members:
+            self.told = "interrupted with all saved: go on by the same call, or with each run alone"
+        for member in self.members:
+            seen = member.record.sequences_saved
+            told = f"interrupted with all saved, {seen} sequences seen: {_how_to_go_on(member)}"
+            member.record.note("interrupted", told)
+
+
+def _how_to_go_on(member: _Member) -> str:
+    return how_to_go_on(member.path)
