@@ -192,7 +192,7 @@ def _tokens(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
                 continue
             held_out = max(2, n_classes // 20)
             config = base.replace(
-                features=FeatureFile(str(path.resolve())),
+                features=FeatureFile(str(path)),  # from the root, as a sweep is started
                 classes={"n_train": n_classes - held_out, "n_train_exemplars": n_exemplars},
             )
             yield from _seeds("tokens", config, scale, **sizes, clustering=seed)
