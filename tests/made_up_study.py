@@ -12,7 +12,7 @@ import torch
 
 from analyses.coopetition import runs as coopetition
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run, train
 from coopetition_interp.training.run_directory import RunDirectory
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coopetition_interp.interventions import GraftOut
-from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.sweeps.plan import MakeConfig, PlannedRun
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 from coopetition_interp.training import ConfigError, Run
 

@@ -45,7 +45,7 @@ from coopetition_interp.interventions import (
     PreviousTokenHeads,
     SelfAttentionHeads,
 )
-from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import EmbeddedOmniglot, FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import (

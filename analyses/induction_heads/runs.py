@@ -30,7 +30,7 @@ from coopetition_interp.interventions import (
     PerfectLayer0,
     PreviousTokenHeads,
 )
-from coopetition_interp.sweeps.sweep import MakeConfig, PlannedRun
+from coopetition_interp.sweeps.plan import MakeConfig, PlannedRun
 from coopetition_interp.tasks.exemplar_label import ClassesConfig, ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import FeatureSource
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators

@@ -38,7 +38,7 @@ from analyses.data_properties.setting import (
 )
 from coopetition_interp.analysis.peaks import shape_of
 from coopetition_interp.sweeps import PlannedRun
-from coopetition_interp.sweeps.sweep import MakeConfig
+from coopetition_interp.sweeps.plan import MakeConfig
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import FeatureFile, FeatureSource
 from coopetition_interp.training import ConfigError, Run

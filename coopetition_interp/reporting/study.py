@@ -23,7 +23,7 @@ from coopetition_interp.reporting.packed_index import (
     read_table,
     weights_of,
 )
-from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
 

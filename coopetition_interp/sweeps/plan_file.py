@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from coopetition_interp.config_class import ConfigError, shortened
-from coopetition_interp.sweeps.sweep import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun
 
 
 def load_module(path: Path) -> ModuleType:

@@ -14,7 +14,8 @@ import pandas as pd
 import psutil
 
 from coopetition_interp.interruption import Interrupted, interruptible
-from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, Job, PlannedRun, run_sweep
+from coopetition_interp.sweeps.plan import PlannedRun
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, Job, run_sweep
 from coopetition_interp.training import ConfigError, RunError
 
 MINUTES = 24 * 60

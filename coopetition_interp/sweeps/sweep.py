@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +20,8 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.interruption import raise_if_asked
 from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
+from coopetition_interp.sweeps.other_config import difference, other_config
+from coopetition_interp.sweeps.plan import PlannedRun, check_plan
 from coopetition_interp.sweeps.processes import Processes
 from coopetition_interp.training import (
     ConfigError,
@@ -31,41 +32,10 @@ from coopetition_interp.training import (
     resume,
     train,
 )
-from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_state import look_at, state_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
-
-MEASURED = ("evaluators", "evaluation_seed", "evaluate_at", "checkpoint_at")
-MACHINE = ("name", "device", "n_threads", "compile")
-"""Fields of a config that do not decide what is trained."""
-
-MakeConfig = Callable[[Mapping[str, Run]], RunConfig]
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep.
-
-    Attributes:
-        name: Its directory in the sweep's; may hold slashes.
-        config: The run's config, or a function that makes it from the runs it waits for (by name,
-            finished), such as one that grafts from the checkpoint at a landmark.
-        needs: Names of the runs it waits for.
-        about: What the run is, for figures to select it by: its "role", seeds, and what else
-            tells it from others; in JSON's types.
-    """
-
-    name: str
-    config: RunConfig | MakeConfig
-    needs: tuple[str, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    def resolve(self, runs: Mapping[str, Run]) -> RunConfig:
-        """The config, given the runs it waits for."""
-        config = self.config if isinstance(self.config, RunConfig) else self.config(runs)
-        return config.replace(name=self.name)
 
 
 @runtime_checkable
@@ -85,38 +55,6 @@ class Executor(Protocol):
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
         """Starts `function(*arguments)` somewhere; returns a `Job`."""
-
-
-def check_plan(plan: Sequence[PlannedRun]) -> None:
-    """Refuses a plan whose names clash or whose needs cannot be met in order.
-
-    Raises:
-        ConfigError: Naming the run at fault.
-    """
-    known: set[str] = set()
-    for planned in plan:
-        if planned.name in known:
-            raise ConfigError(f"the sweep plans two runs named {planned.name}")
-        for need in planned.needs:
-            if need not in known:
-                raise ConfigError(f"{planned.name} needs {need}, which is not planned before it")
-        known.add(planned.name)
-
-
-def only_named(plan: Sequence[PlannedRun], prefixes: Sequence[str]) -> list[PlannedRun]:
-    """The runs whose names begin with one of `prefixes`, and those they need, in the plan's order.
-
-    Raises:
-        ConfigError: No name begins with one of them.
-    """
-    for prefix in prefixes:
-        if not any(planned.name.startswith(prefix) for planned in plan):
-            raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")
-    wanted: set[str] = set()
-    for planned in reversed(plan):
-        if planned.name.startswith(tuple(prefixes)) or planned.name in wanted:
-            wanted |= {planned.name, *planned.needs}
-    return [planned for planned in plan if planned.name in wanted]
 
 
 def run_sweep(
@@ -179,7 +117,7 @@ class _Sweep:
         for planned in plan:
             if state_of(out / planned.name) != "finished":
                 self.waiting.append(planned)
-            elif other := _other_config(planned, out / planned.name):
+            elif other := other_config(planned, out / planned.name):
                 self._fail(planned.name, other)
             else:
                 self._finish(planned.name)
@@ -249,7 +187,7 @@ class _Sweep:
         try:
             free = name in self.names_waiting and not directory.in_use()
             begun = directory.config_path.exists()
-            return free and not (begun and _difference(directory.read_config(), config))
+            return free and not (begun and difference(directory.read_config(), config))
         except (ValueError, RunError):  # told when it is its turn
             return False
 
@@ -306,7 +244,7 @@ def _do_run(config: RunConfig, out: str) -> str:
     """One run, in whatever process it is sent to; returns what went wrong, or nothing."""
     try:
         if RunDirectory(out).config_path.exists():
-            if other := _difference(RunDirectory(out).read_config(), config):
+            if other := difference(RunDirectory(out).read_config(), config):
                 return f"{out} {other}"
             resume(out, progress=False)
         else:
@@ -316,49 +254,6 @@ def _do_run(config: RunConfig, out: str) -> str:
     except Exception:  # whatever it is, the other runs go on
         return traceback.format_exc()
     return ""
-
-
-def _difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) -> str:
-    """What is to be said of a run whose config is not the planned one; nothing if it is.
-
-    Args:
-        there: The run's.
-        wanted: The planned one.
-        but: Fields that may differ.
-    """
-    old, new = (dict(dotted_fields(each.to_dict(whole=True))) for each in (there, wanted))
-    fields = [
-        name
-        for name in old | new
-        if old.get(name) != new.get(name) and name.partition(".")[0] not in but
-    ]
-    if not fields:
-        return ""
-    mend = "choose another directory for the sweep, or remove that run"
-    if fields == ["n_sequences"] and there.n_sequences < wanted.n_sequences:
-        mend = (
-            "make it longer by `coopetition-interp train --resume DIR --until "
-            f"{wanted.n_sequences}`, or {mend}"
-        )
-    return (
-        f"was begun with another config than the sweep plans now (in {', '.join(fields)}): {mend}"
-    )
-
-
-def _other_config(planned: PlannedRun, path: Path) -> str:
-    """`_difference` of a run that is there; of one made from others' checkpoints, nothing.
-
-    Such a config holds their paths, which change when a sweep is moved. A finished run is the
-    planned one if it was trained so, whatever was measured and kept on the way.
-    """
-    if not isinstance(planned.config, RunConfig):
-        return ""
-    but = (*MEASURED, *MACHINE) if state_of(path) == "finished" else ()
-    try:
-        difference = _difference(RunDirectory(path).read_config(), planned.resolve({}), but)
-    except (ValueError, RunError) as error:
-        return str(error)
-    return f"{path} {difference}" if difference else ""
 
 
 def _problems(job: Job, n_runs: int) -> list[str]:
@@ -387,7 +282,7 @@ def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
         path = Path(out) / planned.name
         state, seen, message = look_at(path)
         other = (
-            _other_config(planned, path) if os.path.lexists(RunDirectory(path).config_path) else ""
+            other_config(planned, path) if os.path.lexists(RunDirectory(path).config_path) else ""
         )
         rows.append(
             {

@@ -15,6 +15,7 @@ from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
 from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
+from coopetition_interp.training.prepared import Training, build_task
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
@@ -26,7 +27,6 @@ from coopetition_interp.training.shapes_together import (
     require_equal_constants,
     require_one_form,
 )
-from coopetition_interp.training.train import Training, build_task
 from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog
 

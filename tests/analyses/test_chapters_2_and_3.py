@@ -15,7 +15,7 @@ from coopetition_interp.reporting.figure_file import FigureFile, figure_files
 from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.packed_index import INDEX, METRICS, Index, PackedRun
 from coopetition_interp.reporting.study import Study, write_table
-from coopetition_interp.sweeps.sweep import check_plan
+from coopetition_interp.sweeps.plan import check_plan
 from coopetition_interp.tasks.exemplar_label.features import gaussian_features, save_feature_file
 from coopetition_interp.training import ConfigError, Run
 from coopetition_interp.training.machine import choose_device

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_figure_says_what_it_lacks(tmp_path):
 
 def test_every_scale_makes_a_plan_whose_needs_come_first():
     runs = importlib.import_module("analyses.coopetition.runs")
-    from coopetition_interp.sweeps.sweep import check_plan
+    from coopetition_interp.sweeps.plan import check_plan
 
     for name in runs.SCALES:
         plan = runs.plan(name)

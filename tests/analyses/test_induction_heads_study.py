@@ -19,7 +19,7 @@ from coopetition_interp.reporting.figure_file import FigureFile, figure_files
 from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.sweeps.sweep import check_plan
+from coopetition_interp.sweeps.plan import check_plan
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
 

@@ -32,8 +32,8 @@ import psutil
 import torch
 
 from coopetition_interp.command_line import main as command_line
-from coopetition_interp.sweeps.sweep import state_of
 from coopetition_interp.training import Run, TrainingStep, load_run
+from coopetition_interp.training.run_state import state_of
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 EVENTS_OF_A_RUN = {False: 90, True: 40}

@@ -13,7 +13,8 @@ from small_models import DIVERGING
 from coopetition_interp import sweeps
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.sweeps import PlannedRun, only_named, sweep_status
-from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, check_plan
+from coopetition_interp.sweeps.plan import check_plan
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS
 from coopetition_interp.training import ConfigError, load_run, state_of, train
 from coopetition_interp.training.run_directory import RunDirectory
 

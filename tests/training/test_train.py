@@ -41,6 +41,7 @@ from coopetition_interp.training import (
 from coopetition_interp.training.run_directory import RunDirectory, read_tensors
 
 run_record = importlib.import_module("coopetition_interp.training.run_record")
+prepared = importlib.import_module("coopetition_interp.training.prepared")
 train_module = importlib.import_module("coopetition_interp.training.train")
 processes = multiprocessing.get_context("forkserver")  # autograd's threads do not survive a fork
 processes.set_forkserver_preload(["coopetition_interp.training"])
@@ -144,7 +145,7 @@ def test_a_run_is_not_made_longer_before_all_is_built(short_run, tmp_path, monke
     def no_memory(*_: object, **__: object):
         raise MemoryError("not so much")
 
-    monkeypatch.setattr(train_module, "PhasedTrainingStep", no_memory)
+    monkeypatch.setattr(prepared, "PhasedTrainingStep", no_memory)
     with pytest.raises(MemoryError):
         resume(run, n_sequences=2560, progress=False)
     assert contents(run) == contents(short_run.path)

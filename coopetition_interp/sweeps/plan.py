@@ -1,0 +1,67 @@
+"""A plan as data: named runs, and what each waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from coopetition_interp.training import ConfigError, Run, RunConfig
+
+MakeConfig = Callable[[Mapping[str, Run]], RunConfig]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep.
+
+    Attributes:
+        name: Its directory in the sweep's; may hold slashes.
+        config: The run's config, or a function that makes it from the runs it waits for (by name,
+            finished), such as one that grafts from the checkpoint at a landmark.
+        needs: Names of the runs it waits for.
+        about: What the run is, for figures to select it by: its "role", seeds, and what else
+            tells it from others; in JSON's types.
+    """
+
+    name: str
+    config: RunConfig | MakeConfig
+    needs: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self, runs: Mapping[str, Run]) -> RunConfig:
+        """The config, given the runs it waits for."""
+        config = self.config if isinstance(self.config, RunConfig) else self.config(runs)
+        return config.replace(name=self.name)
+
+
+def check_plan(plan: Sequence[PlannedRun]) -> None:
+    """Refuses a plan whose names clash or whose needs cannot be met in order.
+
+    Raises:
+        ConfigError: Naming the run at fault.
+    """
+    known: set[str] = set()
+    for planned in plan:
+        if planned.name in known:
+            raise ConfigError(f"the sweep plans two runs named {planned.name}")
+        for need in planned.needs:
+            if need not in known:
+                raise ConfigError(f"{planned.name} needs {need}, which is not planned before it")
+        known.add(planned.name)
+
+
+def only_named(plan: Sequence[PlannedRun], prefixes: Sequence[str]) -> list[PlannedRun]:
+    """The runs whose names begin with one of `prefixes`, and those they need, in the plan's order.
+
+    Raises:
+        ConfigError: No name begins with one of them.
+    """
+    for prefix in prefixes:
+        if not any(planned.name.startswith(prefix) for planned in plan):
+            raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")
+    wanted: set[str] = set()
+    for planned in reversed(plan):
+        if planned.name.startswith(tuple(prefixes)) or planned.name in wanted:
+            wanted |= {planned.name, *planned.needs}
+    return [planned for planned in plan if planned.name in wanted]
