@@ -125,7 +125,7 @@ class _Sweep:
     def start(self, executor: Executor, at_once: int) -> None:
         """Submits the runs whose needs are there, as many as may be under way."""
         for planned in list(self.waiting):
-            if planned.name not in self.names_waiting:  # taken along with an earlier one
+            if planned.name not in self._names_waiting:  # taken along with an earlier one
                 continue
             lost = [need for need in planned.needs if need in self.problems]
             if lost:
@@ -140,10 +140,7 @@ class _Sweep:
 
     def _start(self, planned: PlannedRun, executor: Executor) -> None:
         path = self.out / planned.name
-        if RunDirectory(path).in_use():  # by another sweep, or a job that outlived its own
-            if planned.name not in self._left_to_others:
-                self._left_to_others.add(planned.name)
-                self.bar.write(f"{planned.name}: another process is at it: waiting for that")
+        if self._is_held(planned.name):
             return
         if state_of(path) == "finished":  # by then
             self.waiting.remove(planned)
@@ -152,22 +149,32 @@ class _Sweep:
         needed = {name: load_run(self.out / name) for name in planned.needs}
         config = planned.resolve(needed)
         config.to_dict()  # one that cannot be saved is told here
-        together = {planned.name: config, **self._others_with(planned, needed)}
+        others = self._others_with(planned, needed)
+        if any(self._is_held(name) for name in others):  # so that the group is always the same
+            return
+        together = {planned.name: config, **others}
         paths = [str(self.out / name) for name in together]
-        if len(together) == 1:
-            job = executor.submit(_do_run, config, *paths)
-        else:
+        if others:
             job = executor.submit(do_together, Together([*together.values()], paths))
+        else:
+            job = executor.submit(_do_run, config, *paths)
         self.jobs[tuple(together)] = job
         self.waiting = [other for other in self.waiting if other.name not in together]
 
+    def _is_held(self, name: str) -> bool:
+        """Whether another sweep has a run, or a job that outlived its own; told once."""
+        held = RunDirectory(self.out / name).in_use()
+        if held and name not in self._left_to_others:
+            self._left_to_others.add(name)
+            self.bar.write(f"{name}: another process is at it: waiting for that")
+        return held
+
     @property
-    def names_waiting(self) -> set[str]:
-        """Names of the runs that wait."""
+    def _names_waiting(self) -> set[str]:
         return {planned.name for planned in self.waiting}
 
     def _others_with(self, planned: PlannedRun, needed: Mapping[str, Run]) -> dict[str, RunConfig]:
-        """The runs that are trained together with one, as far as they wait and can begin."""
+        """The runs that are trained together with one, as far as they are not done."""
         if self.grouping is None:
             return {}
         needs = frozenset(planned.needs)
@@ -180,15 +187,20 @@ class _Sweep:
             groups = self.grouping.groups(configs)
             self._groups[needs] = [{name: configs[name] for name in names} for names in groups]
         group = next((group for group in self._groups[needs] if planned.name in group), {})
-        return {name: config for name, config in group.items() if self._can_begin(name, config)}
+        return {
+            name: config
+            for name, config in group.items()
+            if name != planned.name and name in self._names_waiting and self._fits(name, config)
+        }
 
-    def _can_begin(self, name: str, config: RunConfig) -> bool:
+    def _fits(self, name: str, config: RunConfig) -> bool:
+        """Whether a run that is there, if any, can be gone on with; if not, its turn will tell."""
         directory = RunDirectory(self.out / name)
         try:
-            free = name in self.names_waiting and not directory.in_use()
+            directory.in_use()
             begun = directory.config_path.exists()
-            return free and not (begun and difference(directory.read_config(), config))
-        except (ValueError, RunError):  # told when it is its turn
+            return not (begun and difference(directory.read_config(), config))
+        except (ValueError, RunError):
             return False
 
     def collect(self) -> bool:

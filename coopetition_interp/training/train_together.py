@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
-from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
-from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
-from coopetition_interp.training.prepared import Training, build_task
+from coopetition_interp.training.group_member import Member
+from coopetition_interp.training.grouped_step import GroupedStep
+from coopetition_interp.training.machine import cpu_threads
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
-from coopetition_interp.training.run_record import RunRecord, told_in_one_line
+from coopetition_interp.training.run_record import told_in_one_line
 from coopetition_interp.training.run_state import how_to_go_on, is_finished
 from coopetition_interp.training.shapes_together import (
     form_of_config,
@@ -27,7 +27,6 @@ from coopetition_interp.training.shapes_together import (
     require_equal_constants,
     require_one_form,
 )
-from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 
@@ -114,108 +113,11 @@ def _is_begun(directory: RunDirectory, config: RunConfig) -> bool:
     return True
 
 
-class _Member:
-    """A run of the group.
-
-    Args:
-        directory: Its own, entered.
-        config: The run.
-
-    Attributes:
-        next_moment: The next step after which something is due.
-    """
-
-    def __init__(self, directory: RunDirectory, config: RunConfig):
-        self.config = config
-        self.record = RunRecord(directory, config.batch_size)
-        self._begun = directory.config_path.exists()
-        self._how: dict[str, Any]
-        if self._begun:
-            self._how = dict(directory.read_resolved(config))
-        else:
-            self._how = {
-                "device": choose_device(config.device).type,
-                "n_threads": config.n_threads or torch.get_num_threads(),
-                "compile": should_compile(config),
-            }
-
-    @property
-    def path(self) -> Path:
-        """Its directory."""
-        return self.record.directory.path
-
-    @property
-    def how(self) -> dict[str, Any]:
-        """What must be the same for the whole group, as it was settled when the run began."""
-        return {name: self._how[name] for name in ("device", "n_threads", "compile")}
-
-    def prepare(self) -> None:
-        """Builds it, as it was at the last save.
-
-        Raises:
-            ValueError, FileNotFoundError: Bad input.
-            RunError: Its data are not those it was begun with, or its save is damaged.
-        """
-        task = build_task(self.config, torch.device(self._how["device"]))
-        if self._begun and any(self._how[n] != value for n, value in task.resolved.items()):
-            raise RunError(
-                f"the data of {self.path} are not those it was begun with: put back the original "
-                f"{task.data}, or begin a new run"
-            )
-        self._how = {**task.resolved, **self._how}
-        self.training = Training.prepare(self.config, self._how, task, MemberStep)
-        self.step: MemberStep = self.training.step
-        self.record.restore(self.step, self.config.n_steps)
-        first = max(self.record.last_moment + 1, self.steps_done)
-        self._moments = self.training.moments(first)
-        self.next_moment = next(self._moments, self.config.n_steps)
-
-    def begin(self) -> None:
-        """Writes what is written first."""
-        if not self._begun:
-            self.record.directory.write_config(self.config, self._how)
-        self.record.note("finished" if self.is_done else "running")
-
-    @property
-    def steps_done(self) -> int:
-        """Optimizer steps so far."""
-        return self.step.state.steps_done
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.record.last_moment == self.config.n_steps
-
-    def look(self, losses: Tensor, log: MetricsLog) -> None:
-        """Takes note of the losses up to here, and does what is due here.
-
-        Raises:
-            RunError: A loss or a weight is not finite, or a write failed.
-        """
-        self.record.add_losses(losses, self.step)
-        moment, training = self.steps_done, self.training
-        if moment < self.next_moment:
-            return
-        if moment in training.evaluations:
-            evaluate = training.evaluate.at(moment * self.config.batch_size)
-            scores = evaluate(training.task.evaluation_sequences)
-            penalty = self.config.optimizer.penalty(trainable_parameters(training.task.model))
-            self.record.add_evaluation(scores, moment, log, penalty)
-        if moment in training.checkpoints:
-            self.record.save_checkpoint(training.task.model, moment)
-        self.record.last_moment = moment
-        self.next_moment = next(self._moments, self.config.n_steps)
-
-    def save(self) -> None:
-        """Saves what a resume needs."""
-        self.record.save_resume(self.step)
-
-
 def _train_unfinished(
     unfinished: Sequence[tuple[RunDirectory, RunConfig]], progress: bool
 ) -> dict[Path, str]:
     """Trains them; returns what went wrong, by directory."""
-    members = [_Member(directory, config) for directory, config in unfinished]
+    members = [Member(directory, config) for directory, config in unfinished]
     paths = [member.path for member in members]
     require_one_form(paths, [member.how for member in members])
     with cpu_threads(members[0].how["n_threads"]):
@@ -234,7 +136,7 @@ def _train_unfinished(
     return group.failed
 
 
-def _bar(members: Sequence[_Member], progress: bool) -> tqdm:
+def _bar(members: Sequence[Member], progress: bool) -> tqdm:
     return tqdm(
         total=sum(member.config.n_steps * member.config.batch_size for member in members),
         initial=sum(member.record.sequences_saved for member in members),
@@ -254,7 +156,7 @@ class _Group:
         told: What an interruption is told by.
     """
 
-    def __init__(self, members: list[_Member], bar: tqdm, interruption: Interruption):
+    def __init__(self, members: list[Member], bar: tqdm, interruption: Interruption):
         self.members = members
         self.failed: dict[Path, str] = {}
         self.told = "interrupted when the runs were finished"
@@ -330,18 +232,18 @@ class _Group:
             self._bar.update(n_moving * self.members[0].config.batch_size)
         return torch.stack(losses) if losses else torch.empty(0, len(self.members))
 
-    def _look(self, member: _Member, losses: Tensor, asked: bool) -> None:
+    def _look(self, member: Member, losses: Tensor, asked: bool) -> None:
         if asked:
             member.record.add_losses(losses, member.step)
         else:
             member.look(losses, MetricsLog())
 
-    def _save(self, members: Sequence[_Member]) -> None:
+    def _save(self, members: Sequence[Member]) -> None:
         for member in members:
             if member in self.members and member.record.steps_saved != member.steps_done:
                 self._try(member, member.save)
 
-    def _try(self, member: _Member, do: Callable[..., None], *arguments: Any) -> None:
+    def _try(self, member: Member, do: Callable[..., None], *arguments: Any) -> None:
         """Does something with a member, which leaves the group if that fails."""
         try:
             do(*arguments)
@@ -359,5 +261,5 @@ class _Group:
             member.record.note("interrupted", told)
 
 
-def _how_to_go_on(member: _Member) -> str:
+def _how_to_go_on(member: Member) -> str:
     return how_to_go_on(member.path)
