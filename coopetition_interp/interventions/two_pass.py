@@ -32,13 +32,7 @@ from coopetition_interp.interventions.clamp import (
     hold,
 )
 from coopetition_interp.interventions.fields import shown, softmax_temperature, truth
-from coopetition_interp.interventions.heads import (
-    Head,
-    as_head,
-    by_layer,
-    check_heads,
-    check_layer,
-)
+from coopetition_interp.interventions.heads import Head, as_head, by_layer, check_heads, check_layer
 from coopetition_interp.interventions.heads_clamp import HeadsClamp
 
 

@@ -14,8 +14,9 @@ import pandas as pd
 import psutil
 
 from coopetition_interp.interruption import Interrupted, interruptible
+from coopetition_interp.sweeps.executor import Job
 from coopetition_interp.sweeps.plan import PlannedRun
-from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, Job, run_sweep
+from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, run_sweep
 from coopetition_interp.training import ConfigError, RunError
 
 MINUTES = 24 * 60

@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 from tqdm.auto import tqdm
 
 from coopetition_interp.interruption import raise_if_asked
+from coopetition_interp.sweeps.executor import Executor, Job
 from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
 from coopetition_interp.sweeps.other_config import difference, other_config
 from coopetition_interp.sweeps.plan import PlannedRun, check_plan
@@ -36,25 +36,6 @@ from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_state import look_at, state_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
-
-
-@runtime_checkable
-class Job(Protocol):
-    """A submitted piece of work, as `concurrent.futures` and submitit have it."""
-
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def result(self) -> Any:
-        """What it returned; raises what it raised."""
-
-
-@runtime_checkable
-class Executor(Protocol):
-    """Anything that jobs can be submitted to."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Starts `function(*arguments)` somewhere; returns a `Job`."""
 
 
 def run_sweep(
