@@ -1,6 +1,7 @@
 """A sweep does what is left to do, in order, and survives a run that fails."""
 
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -77,7 +78,8 @@ def test_all_runs_but_the_failed_and_its_dependant_finish(swept):
         "grafts/from-donor": "finished",
     }
     messages = table.set_index("run").message
-    assert messages["fails"].startswith("the loss is")
+    # Which of them shows first hangs on how the processor rounds.
+    assert re.match(r"(the loss is (nan|inf)|\S+ is not finite) ?.*at step", messages["fails"])
     assert messages["needs-what-fails"] == "not run, since fails failed"
     assert messages["donor"] == ""
     assert executor.submitted == ["fails", "donor", "grafts/from-donor"]
