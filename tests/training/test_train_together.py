@@ -158,7 +158,7 @@ def test_a_run_that_fails_leaves_the_others(short_config, tmp_path):
     "clamps",
     [
         lambda number, _: [PreviousTokenHeads([(0, 1)], number), InductionHeads([(1, 0)], number)],
-        lambda number, _: [During(HeadTemperature([(1, 2)], 2 * number), start=320)],
+        lambda number, _: [During(HeadTemperature([(1, 2)], 2 * number), start=160)],
         lambda _, donor: [GraftOut(str(donor), layer=0)],
     ],
 )
@@ -166,7 +166,7 @@ def test_clamps_may_differ_in_numbers_and_donors(clamps, short_config, short_run
     configs = [
         short_config.replace(
             name=str(number),
-            n_sequences=640,
+            n_sequences=320,
             clamps=tuple(clamps(number, short_run.checkpoint_path(moment))),
             start_from=str(short_run.checkpoint_path(moment)),
         )
@@ -182,12 +182,12 @@ def test_runs_on_tokens(tmp_path):
     base = TokenConfig(
         tokens=RepeatedTokens(d_vocab=12, n_block=4, n_excerpts=2),
         train_on="repeated",
-        model={"n_heads": 2, "d_head": 4, "d_model": 8},
+        model={"n_layers": 1, "n_heads": 2, "d_head": 4, "d_model": 8},
         optimizer={"learning_rate": 1e-3},
         n_sequences=320,
         n_threads=1,
     )
-    configs = [base.replace(name=str(seed), data_seed=seed) for seed in range(3)]
+    configs = [base.replace(name=str(seed), data_seed=seed) for seed in range(2)]
     runs = train_together(configs, tmp_path, progress=False)
     for one, other in zip(runs, trained_alone(configs, tmp_path / "alone"), strict=True):
         # Biases of keys change no attention: their gradient is rounding, made steps of by Adam.
