@@ -28,6 +28,7 @@ from analyses.data_properties.setting import (
     common_and_rare,
     evaluators,
     require_scale,
+    runs_of_seeds,
     with_classes,
 )
 from coopetition_interp.sweeps import PlannedRun
@@ -212,10 +213,5 @@ def _architectures(
 def _seeds(
     role: str, config: ExemplarLabelConfig, scale: Scale, **about: Any
 ) -> Iterator[PlannedRun]:
-    details = "-".join(f"{name}-{value}" for name, value in about.items()).replace("_", "-")
-    for seed in scale.seeds[role]:
-        yield PlannedRun(
-            f"{role}/{details}/init-{seed}",
-            config.replace(n_sequences=scale.lengths[role], model={"init_seed": seed}),
-            about={"role": role, "init_seed": seed, **about},
-        )
+    of_its_length = config.replace(n_sequences=scale.lengths[role])
+    return runs_of_seeds(role, of_its_length, scale.seeds[role], **about)

@@ -11,8 +11,11 @@ Three scales:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from coopetition_interp.sweeps import PlannedRun
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig, preset
 from coopetition_interp.tasks.exemplar_label.features import (
     EmbeddedOmniglot,
@@ -174,3 +177,29 @@ def iwl_by_law(n_evaluated: int, zipf_exponent: float) -> EvaluatorConfig:
         n_exemplars=None,
         score="accuracy",
     )
+
+
+def runs_of_seeds(
+    role: str, config: ExemplarLabelConfig, seeds: Sequence[int], **about: Any
+) -> Iterator[PlannedRun]:
+    """A run from each initial seed.
+
+    Args:
+        role: What is trained, for figures to select it by.
+        config: The run, but for its seed.
+        seeds: Initial seeds.
+        **about: What else tells the run from others of its role.
+    """
+    for seed in seeds:
+        yield PlannedRun(
+            run_name(role, seed, **about),
+            config.replace(model={"init_seed": seed}),
+            about={"role": role, "init_seed": seed, **about},
+        )
+
+
+def run_name(role: str, seed: int, **about: Any) -> str:
+    """A directory for the run, such as "l2/weight-0.1/init-5"."""
+    details = "-".join(f"{name}-{value}" for name, value in about.items())
+    parts = (role, details, f"init-{seed}")
+    return "/".join(filter(None, parts)).replace("_", "-")

@@ -34,6 +34,8 @@ from analyses.data_properties.setting import (
     evaluators,
     iwl_by_law,
     require_scale,
+    run_name,
+    runs_of_seeds,
     with_classes,
 )
 from coopetition_interp.analysis.peaks import shape_of
@@ -223,7 +225,7 @@ PARTS = {"mlp": ("mlp",), "attention": ("attention",), "embedding": ("exemplar_e
 
 def _l2_parts(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
     needed = {
-        weight: tuple(_name("l2", seed, weight=weight) for seed in scale.seeds)
+        weight: tuple(run_name("l2", seed, weight=weight) for seed in scale.seeds)
         for weight in scale.weights
     }
     needs = tuple(name for names in needed.values() for name in names)
@@ -231,7 +233,7 @@ def _l2_parts(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
         for seed in scale.seeds:
             made = _at_best_weight(base.replace(model={"init_seed": seed}), needed, l2_on)
             about = {"role": "l2_part", "init_seed": seed, "part": part}
-            yield PlannedRun(_name("l2_part", seed, part=part), made, needs, about)
+            yield PlannedRun(run_name("l2_part", seed, part=part), made, needs, about)
 
 
 def _at_best_weight(
@@ -268,15 +270,4 @@ def best_weight(metrics: Mapping[float, list[Any]]) -> float:
 def _seeds(
     role: str, config: ExemplarLabelConfig, scale: Scale, **about: Any
 ) -> Iterator[PlannedRun]:
-    for seed in scale.seeds:
-        yield PlannedRun(
-            _name(role, seed, **about),
-            config.replace(model={"init_seed": seed}),
-            about={"role": role, "init_seed": seed, **about},
-        )
-
-
-def _name(role: str, seed: int, **about: Any) -> str:
-    details = "-".join(f"{name}-{value}" for name, value in about.items())
-    parts = (role, details, f"init-{seed}")
-    return "/".join(filter(None, parts)).replace("_", "-")
+    return runs_of_seeds(role, config, scale.seeds, **about)

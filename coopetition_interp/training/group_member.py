@@ -10,11 +10,10 @@ from torch import Tensor
 
 from coopetition_interp.training.grouped_step import MemberStep
 from coopetition_interp.training.machine import choose_device, should_compile
-from coopetition_interp.training.prepared import Training, build_task
+from coopetition_interp.training.prepared import Training, build_task, require_same_data
 from coopetition_interp.training.run_config import RunConfig
-from coopetition_interp.training.run_directory import RunDirectory, RunError
+from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_record import RunRecord
-from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 
@@ -61,11 +60,8 @@ class Member:
             RunError: Its data are not those it was begun with, or its save is damaged.
         """
         task = build_task(self.config, torch.device(self._how["device"]))
-        if self._begun and any(self._how[n] != value for n, value in task.resolved.items()):
-            raise RunError(
-                f"the data of {self.path} are not those it was begun with: put back the original "
-                f"{task.data}, or begin a new run"
-            )
+        if self._begun:
+            require_same_data(task, self._how, self.path)
         self._how = {**task.resolved, **self._how}
         self.training = Training.prepare(self.config, self._how, task, MemberStep)
         self.step: MemberStep = self.training.step
@@ -101,10 +97,7 @@ class Member:
         if moment < self.next_moment:
             return
         if moment in training.evaluations:
-            evaluate = training.evaluate.at(moment * self.config.batch_size)
-            scores = evaluate(training.task.evaluation_sequences)
-            penalty = self.config.optimizer.penalty(trainable_parameters(training.task.model))
-            self.record.add_evaluation(scores, moment, log, penalty)
+            self.record.add_evaluation(training.scores(moment), moment, log, training.l2_penalty())
         if moment in training.checkpoints:
             self.record.save_checkpoint(training.task.model, moment)
         self.record.last_moment = moment

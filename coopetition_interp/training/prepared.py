@@ -5,8 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.utils._pytree import tree_leaves
 
@@ -16,12 +18,14 @@ from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import Evaluate, RunConfig
+from coopetition_interp.training.run_directory import RunError
 from coopetition_interp.training.task import (
     Task,
     bind_clamps,
     check_evaluators,
     moved,
 )
+from coopetition_interp.training.training_step import trainable_parameters
 
 STEPS_BETWEEN_CHECKS = 100
 COMPILE_ABOVE_SCORED = 1_000_000
@@ -34,6 +38,19 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
         load_weights(task.model, config.start_from)
     task.to(device)
     return task
+
+
+def require_same_data(task: Task, resolved: Mapping[str, Any], path: Path) -> None:
+    """Refuses to go on with a run on other data.
+
+    Raises:
+        RunError: The run at this path was begun with others.
+    """
+    if any(resolved[name] != value for name, value in task.resolved.items()):
+        raise RunError(
+            f"the data of {path} are not those it was begun with: put back the original "
+            f"{task.data}, or begin a new run"
+        )
 
 
 @dataclass
@@ -100,6 +117,15 @@ class Training:
             evaluations=evaluations,
             checkpoints=config.checkpoint_at.steps(config.n_steps, config.batch_size),
         )
+
+    def scores(self, moment: int) -> pd.DataFrame:
+        """The model evaluated as it is now, under the clamps of this step."""
+        evaluate = self.evaluate.at(moment * self.config.batch_size)
+        return evaluate(self.task.evaluation_sequences)
+
+    def l2_penalty(self) -> float:
+        """What the weights add to the loss now."""
+        return self.config.optimizer.penalty(trainable_parameters(self.task.model))
 
     def moments(self, first: int) -> Iterator[int]:
         """Steps from `first` on after which training is left for a moment, in order.

@@ -12,17 +12,16 @@ from tqdm.auto import tqdm
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
-from coopetition_interp.training.prepared import Training, build_task
+from coopetition_interp.training.prepared import Training, build_task, require_same_data
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
-from coopetition_interp.training.run_state import how_to_go_on, is_finished
+from coopetition_interp.training.run_state import how_to_go_on, is_finished, require_config_of_save
 from coopetition_interp.training.task import (
     moved,
 )
 from coopetition_interp.training.thread_trial import threads_of
-from coopetition_interp.training.training_step import trainable_parameters
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
 OnEvaluation = Callable[[pd.DataFrame], None]
@@ -60,11 +59,7 @@ def train(
     """
     with RunDirectory(out) as directory:
         directory.require_new()
-        if directory.resume_path.exists():
-            raise RunError(
-                f"{out} holds a run without its config.json: put that back, or choose another "
-                "directory"
-            )
+        require_config_of_save(directory)
         with cpu_threads(config.n_threads):
             device = choose_device(config.device)
             task = build_task(config, device)
@@ -120,11 +115,7 @@ def resume(
             return load_run(out)
         with cpu_threads(resolved["n_threads"]):
             task = build_task(config, choose_device(resolved["device"]))
-            if any(resolved[name] != value for name, value in task.resolved.items()):
-                raise RunError(
-                    f"the data of {out} are not those it was begun with: put back the original "
-                    f"{task.data}, or begin a new run"
-                )
+            require_same_data(task, resolved, directory.path)
             training = Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)
             record.restore(training.step, config.n_steps)
@@ -214,10 +205,7 @@ def _loop(
         if interruption.requested is not None:
             break
         if moment in training.evaluations:
-            evaluate = training.evaluate.at(moment * config.batch_size)
-            scores = evaluate(task.evaluation_sequences)
-            penalty = config.optimizer.penalty(trainable_parameters(task.model))
-            record.add_evaluation(scores, moment, log, penalty)
+            record.add_evaluation(training.scores(moment), moment, log, training.l2_penalty())
             bar.set_postfix(record.headline(config))
             if on_evaluation is not None:
                 on_evaluation(record.metrics.copy())

@@ -20,7 +20,7 @@ from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import told_in_one_line
-from coopetition_interp.training.run_state import how_to_go_on, is_finished
+from coopetition_interp.training.run_state import how_to_go_on, is_finished, require_config_of_save
 from coopetition_interp.training.shapes_together import (
     form_of_config,
     form_of_task,
@@ -101,12 +101,8 @@ def _is_begun(directory: RunDirectory, config: RunConfig) -> bool:
     Raises:
         RunError: It holds another.
     """
+    require_config_of_save(directory)
     if not directory.config_path.exists():
-        if directory.resume_path.exists():
-            raise RunError(
-                f"{directory.path} holds a run without its config.json: put that back, or choose "
-                "another directory"
-            )
         return False
     if directory.read_config() != config:
         directory.require_new()
@@ -172,7 +168,9 @@ class _Group:
             self.told = "interrupted at once: go on by the same call, or with each run alone"
             for member in self.members:
                 seen = member.record.sequences_saved
-                told = f"interrupted at once; {seen} sequences are saved: {_how_to_go_on(member)}"
+                told = (
+                    f"interrupted at once; {seen} sequences are saved: {how_to_go_on(member.path)}"
+                )
                 member.record.note_end("interrupted", told)
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, self.told) from None
@@ -257,9 +255,5 @@ class _Group:
             self.told = "interrupted with all saved: go on by the same call, or with each run alone"
         for member in self.members:
             seen = member.record.sequences_saved
-            told = f"interrupted with all saved, {seen} sequences seen: {_how_to_go_on(member)}"
+            told = f"interrupted with all saved, {seen} sequences seen: {how_to_go_on(member.path)}"
             member.record.note("interrupted", told)
-
-
-def _how_to_go_on(member: Member) -> str:
-    return how_to_go_on(member.path)
