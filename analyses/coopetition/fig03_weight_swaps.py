@@ -25,7 +25,8 @@ from coopetition_interp.analysis.weight_swaps import weight_swap
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
-from coopetition_interp.reporting.study import Study, StudyRun
+from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.study_run import StudyRun
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,

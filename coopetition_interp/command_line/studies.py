@@ -222,6 +222,12 @@ def add_pack(commands) -> None:
     _add_plan(parser)
     parser.add_argument("--runs", type=Path, required=True, metavar="DIR", help="the sweep")
     parser.add_argument(
+        "--earlier",
+        type=Path,
+        metavar="DIR",
+        help="an earlier copy; its runs are kept where the sweep has not finished them",
+    )
+    parser.add_argument(
         "--out", type=directory_to_write, required=True, metavar="DIR", help="the copy"
     )
     parser.add_argument(
@@ -246,7 +252,7 @@ def _pack(options: argparse.Namespace) -> None:
     from coopetition_interp.reporting.load_study import load_study
     from coopetition_interp.reporting.pack import pack_study
 
-    study = load_study(options.runs, options.plan, options.preset)
+    study = load_study(options.runs, options.plan, options.preset, options.earlier)
     for file in figure_files(Path(options.plan).parent):
         drawn = draw_figure(file, Source(study=study))
         if isinstance(drawn, str):

@@ -29,9 +29,10 @@ from types import ModuleType
 import pandas as pd
 import plotly.graph_objects as go
 
+from coopetition_interp.reporting.kept_table import write_table
 from coopetition_interp.reporting.load_study import load_study
 from coopetition_interp.reporting.packed_index import StudyError
-from coopetition_interp.reporting.study import Study, write_table
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule, Verdict, verdict_of
 from coopetition_interp.reporting.write import write_figure
 from coopetition_interp.sweeps.plan_file import load_module

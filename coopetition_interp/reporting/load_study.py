@@ -11,7 +11,12 @@ from coopetition_interp.sweeps.plan_file import load_module, read_plan
 from coopetition_interp.training import load_run
 
 
-def load_study(path: str | Path, plan_file: str | Path, preset: str | None = None) -> Study:
+def load_study(
+    path: str | Path,
+    plan_file: str | Path,
+    preset: str | None = None,
+    earlier: str | Path | None = None,
+) -> Study:
     """A packed study, a sweep of a plan's file, or a single run, taken for the plan's first.
 
     A plan's file may say in `PUBLISHED_SCALE` at which preset its runs are as long as the
@@ -21,9 +26,11 @@ def load_study(path: str | Path, plan_file: str | Path, preset: str | None = Non
         path: Its directory.
         plan_file: Of the sweep; a packed copy does not need it.
         preset: Of the sweep, if it is not the plan's default.
+        earlier: A packed copy that completes a sweep's directory, see `Study`.
 
     Raises:
-        StudyError: There is no such directory, or its index is damaged.
+        StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
+            of the same plan.
         ConfigError: There is no such plan.
     """
     path = Path(path)
@@ -33,7 +40,12 @@ def load_study(path: str | Path, plan_file: str | Path, preset: str | None = Non
         return Study(path)
     plan = read_plan(plan_file, preset_name=preset)
     published = getattr(load_module(Path(plan_file)), "PUBLISHED_SCALE", None)
-    return Study(path, plan, at_published_scale=preset is not None and preset == published)
+    return Study(
+        path,
+        plan,
+        at_published_scale=preset is not None and preset == published,
+        earlier=None if earlier is None else Study(earlier),
+    )
 
 
 def _of_single_run(path: Path, plan_file: str | Path) -> Study:

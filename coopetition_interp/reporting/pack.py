@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.reporting.kept_table import write_table
 from coopetition_interp.reporting.packed_index import (
     INDEX,
     METRICS,
@@ -15,7 +16,7 @@ from coopetition_interp.reporting.packed_index import (
     PackedRun,
     StudyError,
 )
-from coopetition_interp.reporting.study import Study, write_table
+from coopetition_interp.reporting.study import Study
 
 
 def pack_study(
@@ -40,12 +41,12 @@ def pack_study(
         raise StudyError(f"{out} is not empty: choose another directory, or remove it")
     runs, metrics = {}, []
     for found in study.planned():
-        if not study.is_finished(found.name):
+        if not found.is_finished:
             continue
         runs[found.name] = PackedRun(
             about=dict(found.about),
             config=found.config.to_dict(),
-            digest=study.digest(found.name),
+            digest=found.digest,
         )
         table = found.metrics
         kept = sorted(table["sequences_seen"].unique())[::every]
@@ -56,8 +57,8 @@ def pack_study(
         metrics.append(table.assign(run=found.name))
     if not runs:
         raise StudyError(f"no run of {study.path} is finished: there is nothing to pack")
-    for file in study.tables_used:
-        write_table(pd.read_csv(study.path / file), out / file)
+    for place, file in study.tables_used.items():
+        write_table(pd.read_csv(file), out / place)
     write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
     with atomic_file(out / INDEX) as temporary:
         index = Index(at_published_scale=study.at_published_scale, runs=runs)

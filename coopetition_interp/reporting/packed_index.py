@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import pydantic
 
 from coopetition_interp.files.regular_file import (
     UnreadableFileError,
-    read_csv_table,
     read_json_object,
 )
 from coopetition_interp.training import RunConfig
@@ -96,18 +93,6 @@ def weights_of(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise StudyError(f"{path} leads out of the study: a packed copy holds its own runs")
     return path
-
-
-def read_table(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A kept table with these columns at least.
-
-    Raises:
-        StudyError: It is missing or damaged.
-    """
-    try:
-        return read_csv_table(file, columns)
-    except (FileNotFoundError, UnreadableFileError) as error:
-        raise StudyError(f"{error}: {MEND}, or, in a sweep's directory, remove it") from error
 
 
 def read_index(folder: Path) -> Index:

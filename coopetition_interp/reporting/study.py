@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.reporting.kept_table import read_table, write_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.reporting.packed_index import (
     INDEX,
@@ -20,54 +19,12 @@ from coopetition_interp.reporting.packed_index import (
     Index,
     StudyError,
     read_index,
-    read_table,
     weights_of,
 )
+from coopetition_interp.reporting.study_run import StudyRun
 from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
-
-SIGNIFICANT_DIGITS = 6
-"""Digits that kept tables have."""
-
-
-@dataclass(frozen=True)
-class StudyRun:
-    """A finished run of a study.
-
-    Attributes:
-        study: Whose it is.
-        name: Its directory in the study's.
-        about: What it is: its role, seeds, and what else the plan says of it.
-    """
-
-    study: Study
-    name: str
-    about: Mapping[str, Any]
-
-    @property
-    def init_seed(self) -> int:
-        """Seed of its initialisation."""
-        return int(self.about["init_seed"])
-
-    @property
-    def run(self) -> Run:
-        """The run with its weights; a packed study keeps those of few runs.
-
-        Raises:
-            StudyError: The study was packed without them.
-        """
-        return self.study.load(self.name)
-
-    @property
-    def config(self) -> RunConfig:
-        """What was run."""
-        return self.study.config(self.name)
-
-    @property
-    def metrics(self) -> pd.DataFrame:
-        """A row per moment and evaluator."""
-        return self.study.metrics(self.name)
 
 
 class Study:
@@ -78,23 +35,33 @@ class Study:
         plan: The sweep's plan; a packed copy knows its own.
         at_published_scale: Whether a single run, at the scale of the published one, may agree or
             disagree with it; a packed copy knows.
+        earlier: A packed copy of the same plan. Its runs stand in for those that are not finished
+            here.
 
     Raises:
-        StudyError: There is no such directory, or its index is damaged.
+        StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
+            of this plan.
     """
 
     def __init__(
-        self, path: str | Path, plan: Sequence[PlannedRun] = (), at_published_scale: bool = False
+        self,
+        path: str | Path,
+        plan: Sequence[PlannedRun] = (),
+        at_published_scale: bool = False,
+        earlier: Study | None = None,
     ):
         self.path = Path(path)
         self.plan = list(plan)
-        self.tables_used: set[Path] = set()
+        self.earlier = earlier
+        self.tables_used: dict[Path, Path] = {}
         self._digests: dict[str, str] = {}
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
         self.at_published_scale = at_published_scale
         if self.packed:
             self.at_published_scale = self.index.at_published_scale
+        if earlier is not None:
+            _require_same_plan(self, earlier)
 
     @property
     def packed(self) -> bool:
@@ -118,7 +85,7 @@ class Study:
             raise StudyError(
                 f"no run of {self.path} has the role {role!r}; its roles: {', '.join(roles)}"
             )
-        return [run for run in planned if self.is_finished(run.name)]
+        return [run for run in planned if run.is_finished]
 
     def require(self, role: str, **about: Any) -> list[StudyRun]:
         """As `runs`, but at least one.
@@ -230,10 +197,10 @@ class Study:
 
         Verdicts are counted by it: studies on other features are not pooled.
         """
-        first = next((run for run in self.planned() if self.is_finished(run.name)), None)
+        first = next((run for run in self.planned() if run.is_finished), None)
         if first is None:
             return ""
-        config = self.config(first.name).to_dict()
+        config = first.config.to_dict()
         features = config.get("features", {})
         told = Path(features.get("path", "")).stem or features.get("kind", "")
         rate = f"learning rate {config['optimizer']['learning_rate']:g}"
@@ -254,34 +221,55 @@ class Study:
             for name, entry in self.index.runs.items():
                 yield StudyRun(self, name, entry.about)
         else:
+            kept = {} if self.earlier is None else self.earlier.index.runs
             for run in self.plan:
-                yield StudyRun(self, run.name, run.about)
+                stands_in = run.name in kept and not self.is_finished(run.name)
+                study = self.earlier if self.earlier and stands_in else self
+                yield StudyRun(study, run.name, run.about)
 
     def is_finished(self, name: str) -> bool:
-        """Whether a planned run is finished."""
+        """Whether a run is finished here."""
         return self.packed or state_of(self.path / name) == "finished"
 
     def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
         """Read from where it is kept, so that a packed copy gives exactly the same."""
         runs = [found] if other is None else [found, other]
-        key = measure.key([self.digest(run.name) for run in runs])
-        file = self.path / "tables" / measure.name / f"{key}.csv"
+        key = measure.key([run.digest for run in runs])
+        place = Path("tables", measure.name, f"{key}.csv")
+        file = next((f for f in self._kept_at(place) if f.is_file()), self.path / place)
         if not file.is_file():
-            if self.packed:
+            packed = next((run for run in runs if run.study.packed), None)
+            if packed is not None:
                 raise StudyError(
-                    f"{self.path} was packed without {measure.name} of {found.name}, or with that "
-                    "of another version: draw from the sweep's directory and pack it again"
+                    f"{packed.study.path} was packed without {measure.name} of {found.name}, or "
+                    "with that of another version: draw from the sweep's directory and pack again"
                 )
             write_table(measure(*(run.run for run in runs)), file)
-        self.tables_used.add(file.relative_to(self.path))
+        self.tables_used[place] = file
         return read_table(file)
 
+    def _kept_at(self, place: Path) -> Iterator[Path]:
+        yield self.path / place
+        if self.earlier is not None:
+            yield self.earlier.path / place
 
-def write_table(table: pd.DataFrame, file: Path) -> None:
-    """Writes a table with `SIGNIFICANT_DIGITS` of its numbers, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(file) as temporary:
-        table.to_csv(temporary, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g")
+
+def _require_same_plan(study: Study, earlier: Study) -> None:
+    """What an earlier copy's runs are is what the plan says they are."""
+    if study.packed or not earlier.packed:
+        raise StudyError(
+            f"only a packed copy can complete a sweep's directory, and {earlier.path} should be "
+            f"the first and {study.path} the second"
+        )
+    if study.at_published_scale != earlier.at_published_scale:
+        raise StudyError(f"{earlier.path} was packed at another preset than this: name that preset")
+    planned = {run.name: dict(run.about) for run in study.plan}
+    for run in earlier.planned():
+        if dict(run.about) != planned.get(run.name):
+            raise StudyError(
+                f"{earlier.path} has a run {run.name} which the plan has not, or which is another "
+                "there: pack it at the same preset of the same plan"
+            )
 
 
 def by_seed(

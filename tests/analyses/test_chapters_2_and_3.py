@@ -12,9 +12,10 @@ from analyses.data_properties import runs as data_properties
 from analyses.transience_at_scale import runs as transience_at_scale
 from coopetition_interp.reporting.chapter import Chapter
 from coopetition_interp.reporting.figure_file import FigureFile, figure_files
+from coopetition_interp.reporting.kept_table import write_table
 from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.packed_index import INDEX, METRICS, Index, PackedRun
-from coopetition_interp.reporting.study import Study, write_table
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps.plan import check_plan
 from coopetition_interp.tasks.exemplar_label.features import gaussian_features, save_feature_file
 from coopetition_interp.training import ConfigError, Run

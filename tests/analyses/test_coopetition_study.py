@@ -84,6 +84,34 @@ def test_a_packed_study_gives_the_same_figures(study, tmp_path):
         packed.require("main", data_seed=2)[0].run  # noqa: B018
 
 
+def test_an_earlier_copy_stands_in_for_runs_that_are_not_there(study, tmp_path):
+    earlier = pack_study(study, tmp_path / "earlier")
+    (tmp_path / "none finished").mkdir()
+    completed = Study(tmp_path / "none finished", study.plan, earlier=earlier)
+    name = "fig01b_transience"
+    assert load(name).draw(completed).numbers.equals(load(name).draw(earlier).numbers)
+    again = pack_study(completed, tmp_path / "again")
+    assert again.index == earlier.index
+    with pytest.raises(StudyError, match="without the weights"):
+        completed.require("main", data_seed=2)[0].run  # noqa: B018
+
+
+def test_own_runs_count_before_those_of_an_earlier_copy(study, tmp_path):
+    earlier = pack_study(study, tmp_path / "earlier")
+    completed = Study(study.path, study.plan, earlier=earlier)
+    assert all(run.study is completed for run in completed.require("main"))
+
+
+def test_an_earlier_copy_of_another_plan_is_refused(study, tmp_path):
+    earlier = pack_study(study, tmp_path / "earlier")
+    with pytest.raises(StudyError, match="the same plan"):
+        Study(study.path, study.plan[:1], earlier=earlier)
+    with pytest.raises(StudyError, match="only a packed copy"):
+        Study(study.path, study.plan, earlier=study)
+    with pytest.raises(StudyError, match="another preset"):
+        Study(study.path, study.plan, at_published_scale=True, earlier=earlier)
+
+
 def test_a_file_that_is_no_figure_says_what_it_lacks(tmp_path):
     (tmp_path / "fig99_nothing.py").write_text('"""A figure."""\nPUBLISHED = {}\n')
     with pytest.raises(FigureFileError, match="lacks table, draw, rules"):
