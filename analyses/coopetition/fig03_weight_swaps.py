@@ -97,19 +97,23 @@ def another_seeds_half(run: Run, other: Run, n_sequences: int, n_checkpoints: in
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Of main from every initialisation; the null takes the next one's weights."""
+    """Of main from every initialisation; the null takes the next one's weights.
+
+    A seed without weights, of an earlier packed copy, has no null if none was kept.
+    """
     mains = study.require("main", data_seed=2)
 
     def next_seed(found: StudyRun) -> StudyRun | None:
-        names = [main.name for main in mains]
-        following = mains[(names.index(found.name) + 1) % len(mains)]
-        return None if following.name == found.name else following
+        place = mains.index(found)
+        following = [*mains[place + 1 :], *mains[:place]]
+        measurable = (o for o in following if study.is_measurable(another_seeds_half, found, o))
+        return next(measurable, None)
 
     tables = {
         "": study.measured(swaps, "main", data_seed=2),
         "induction_strength": study.measured(induction_on_flip, "main", data_seed=2),
     }
-    if len(mains) > 1:
+    if any(map(next_seed, mains)):
         tables["null"] = study.measured(another_seeds_half, "main", data_seed=2, beside=next_seed)
     return tables
 

@@ -137,6 +137,12 @@ class Study:
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
+    def is_measurable(self, measure: Measure, *runs: StudyRun) -> bool:
+        """Whether a measure of these runs is kept, or their weights are there to compute it."""
+        if any(file.is_file() for file in self._kept_at(_place(measure, runs))):
+            return True
+        return all(run.has_weights for run in runs)
+
     def curves(self, role: str, **about: Any) -> pd.DataFrame:
         """The metrics of all runs of a role, one under the other.
 
@@ -234,8 +240,7 @@ class Study:
     def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
         """Read from where it is kept, so that a packed copy gives exactly the same."""
         runs = [found] if other is None else [found, other]
-        key = measure.key([run.digest for run in runs])
-        place = Path("tables", measure.name, f"{key}.csv")
+        place = _place(measure, runs)
         file = next((f for f in self._kept_at(place) if f.is_file()), self.path / place)
         if not file.is_file():
             packed = next((run for run in runs if run.study.packed), None)
@@ -252,6 +257,11 @@ class Study:
         yield self.path / place
         if self.earlier is not None:
             yield self.earlier.path / place
+
+
+def _place(measure: Measure, runs: Sequence[StudyRun]) -> Path:
+    key = measure.key([run.digest for run in runs])
+    return Path("tables", measure.name, f"{key}.csv")
 
 
 def _require_same_plan(study: Study, earlier: Study) -> None:

@@ -1,6 +1,7 @@
 """The coopetition figures' files, on a study with made-up curves that are as the paper has them."""
 
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_an_earlier_copy_stands_in_for_runs_that_are_not_there(study, tmp_path):
     assert again.index == earlier.index
     with pytest.raises(StudyError, match="without the weights"):
         completed.require("main", data_seed=2)[0].run  # noqa: B018
+
+
+def test_seeds_whose_weights_are_gone_have_no_null(study, tmp_path):
+    swaps = load("fig03_weight_swaps")
+    assert "null" in swaps.draw(study).tables
+    packed = pack_study(study, tmp_path / "packed")
+    assert swaps.draw(packed).numbers.equals(swaps.draw(study).numbers)
+    shutil.rmtree(packed.path / "tables" / "another_seeds_half")
+    assert "null" not in swaps.draw(packed).tables
 
 
 def test_own_runs_count_before_those_of_an_earlier_copy(study, tmp_path):
