@@ -28,7 +28,6 @@ from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 HELD_OUT = "held_out_icl"
-FEWEST = 100
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:

@@ -125,28 +125,11 @@ def head_alone(model: ExemplarLabelTransformer, layer: int, head: int) -> Ablate
     return AblateHeads(others)
 
 
-def layer_to_output_ablation(
-    model: ExemplarLabelTransformer,
-    sequences: Sequences,
-    layer: int = 0,
-    clamps: Iterable[Clamp] = (),
-) -> pd.DataFrame:
-    """Cuts a layer's direct path to the output (thesis 4.3, Figure 4.4; coopetition paper 4.1).
+def layer_to_output_cut(model: ExemplarLabelTransformer, layer: int) -> list[Clamp]:
+    """The clamps that cut a layer's direct path to the output (thesis 4.3; coopetition paper 4.1).
 
     All its heads are ablated, with the patterns and values of later layers preserved.
-
-    Returns:
-        One row: `layer`, the metrics, `loss_change`, `accuracy_change`.
-
-    Raises:
-        ValueError: If the layer or the sequences do not fit the model.
     """
-    cut = layer_to_output_cut(model, layer)
-    return _scored(model, sequences, [({"layer": layer}, cut)], list(clamps))
-
-
-def layer_to_output_cut(model: ExemplarLabelTransformer, layer: int) -> list[Clamp]:
-    """The clamps of `layer_to_output_ablation`, e.g. to hold on every checkpoint of a run."""
     ablated = AblateHeads(layer_heads(model.cfg, layer))
     if layer == model.cfg.n_layers - 1:  # after the last layer there is nothing to preserve
         return [ablated]
@@ -163,7 +146,7 @@ def layer_to_layer_ablation(
 
     All its heads are ablated with everything preserved but queries ("Q"), keys ("K") or values
     ("V"): how much the model loses is how much it relies on that composition. The direct path to
-    the output is cut too; `layer_to_output_ablation` measures it alone.
+    the output is cut too; `layer_to_output_cut` cuts it alone.
 
     Returns:
         Columns `layer`, `composition`, the metrics, `loss_change`, `accuracy_change`.

@@ -3,7 +3,7 @@
 The coopetition paper's Fig. 15b, c (appendix C.2): one head's attention scores are divided by a
 temperature. Alone, a head that attends to the right label more than to the other gains by
 sharpening (temperature below 1); that this does not hold while the other heads are active is the
-paper's evidence that heads do not simply add up. `non_additivity` measures that directly.
+paper's evidence that heads do not simply add up.
 """
 
 from __future__ import annotations

@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from coopetition_interp.analysis.curves import first_crossing, first_to_stay
-from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
+from coopetition_interp.analysis.evaluator_curve import CHANCE, evaluator_curve, score_of
 
 RISEN = 0.65
-CHANCE = 0.5
 EVALUATIONS_TO_STAY = 3
 END_IN_CROSSINGS = 3.0
 

@@ -16,9 +16,9 @@ from coopetition_interp.analysis.evaluator_curve import score_of
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
+    evaluator_axes,
     evaluator_styles,
     grid_of_panels,
-    is_fraction,
     metric_name,
     millions,
     sequences_seen_axis,
@@ -26,7 +26,6 @@ from coopetition_interp.reporting.style import (
 
 THIN, THICK = 1.0, 2.75
 THIN_OPACITY = 0.45
-CHANCE = 0.5
 
 
 def add_seed_curves(
@@ -123,12 +122,8 @@ def evaluator_panels(
             only = {evaluator: style}
             score = score_of(evaluator, metric)
             add_seed_curves(figure, table, score, "evaluator", only, row, col, place == 0)
-    figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
+    evaluator_axes(figure, metric)
     figure.update_yaxes(title_text=metric_name(metric), col=1)
-    if is_fraction(metric):
-        figure.update_yaxes(range=[-0.02, 1.04])
-    if metric == "in_context_accuracy":
-        figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1})
     figure.update_layout(template=TEMPLATE, title=title, height=160 + 300 * rows)
     return figure
 
