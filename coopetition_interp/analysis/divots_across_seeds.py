@@ -1,6 +1,6 @@
 """Whether the divot of one curve comes with the rise of another, over seeds.
 
-Coopetition paper, Figure 5: CIWL worsens while ICL forms. One seed can coincide by chance, and a
+Coopetition paper, section 6: CIWL worsens while ICL forms. One seed can coincide by chance, and a
 long rise coincides with anything, so the table also says how far apart the two are, and the summary
 how often the divot would coincide with the rise of ANOTHER seed.
 """

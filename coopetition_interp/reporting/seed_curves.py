@@ -37,7 +37,6 @@ def add_seed_curves(
     row: int | None = None,
     col: int | None = None,
     showlegend: bool = True,
-    x: str = "sequences_seen",
 ) -> None:
     """Adds, for each group, a thin curve per seed and a thick one of their mean.
 
@@ -46,20 +45,19 @@ def add_seed_curves(
 
     Args:
         figure: What they are added to.
-        table: Columns `init_seed`, `x` in sequences seen, `y`, and `group`.
+        table: Columns `init_seed`, `sequences_seen`, `y`, and `group`.
         y: What is drawn.
         group: Which column tells the curves of one colour, such as "evaluator".
         styles: Look of each group, in the order of the legend.
         row: Of subplots.
         col: Of subplots.
         showlegend: Whether the groups appear in the legend.
-        x: The column of places.
     """
     for name, style in styles.items():
         rows = table[table[group] == name]
         curves = [
-            (of_seed[x].to_numpy(dtype=np.float64), of_seed[y].to_numpy(dtype=np.float64), seed)
-            for seed, of_seed in rows.sort_values(x).groupby("init_seed")
+            (*of_seed[["sequences_seen", y]].to_numpy(dtype=np.float64).T, seed)
+            for seed, of_seed in rows.sort_values("sequences_seen").groupby("init_seed")
         ]
         if not curves:
             continue

@@ -109,14 +109,9 @@ def sequence_count(sequences: float | int) -> str:
     return f"{sequences:.3g}"
 
 
-def sequences_seen_axis(title: str = "sequences seen", **options: Any) -> dict[str, Any]:
-    """Layout of an axis whose data are ``millions(sequences_seen)``.
-
-    Args:
-        title: Of the axis.
-        **options: More of plotly's axis options, ``type="log"`` for example.
-    """
-    return {"title": {"text": title}, "ticksuffix": "M", "hoverformat": ".3g", **options}
+def sequences_seen_axis() -> dict[str, Any]:
+    """Layout of an axis whose data are ``millions(sequences_seen)``."""
+    return {"title": {"text": "sequences seen"}, "ticksuffix": "M", "hoverformat": ".3g"}
 
 
 def evaluator_axes(figure: go.Figure, metric: str) -> None:

@@ -92,7 +92,8 @@ def test_single_and_all_but_one(model, sequences, reference, layer):
 
 def test_clamps_are_held_in_the_intact_model_too(model, sequences, reference):
     off = (1, 2)
-    table = single_head_ablations(model, sequences, 0, clamps=[AblateHeads([off])])
+    heads = {f"head {head}": [(0, head)] for head in HEADS}
+    table = ablate_preserving(model, sequences, heads, ["nothing"], clamps=[AblateHeads([off])])
     for head in HEADS:
         assert_row(table.loc[head], reference([(0, head), off]), reference([off]), sequences)
 

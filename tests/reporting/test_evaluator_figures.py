@@ -8,7 +8,6 @@ from coopetition_interp.reporting.style import (
     PALETTE,
     evaluator_styles,
     sequence_count,
-    sequences_seen_axis,
 )
 
 SEEN = [0, 1_000_000, 2_000_000]
@@ -90,4 +89,3 @@ def test_evaluators_without_a_colour_of_their_own_take_different_ones():
 )
 def test_a_number_of_sequences_has_three_digits_and_a_unit(sequences, words):
     assert sequence_count(sequences) == words
-    assert sequences_seen_axis(type="log")["type"] == "log"
