@@ -21,7 +21,7 @@ COPIED = ("metrics.csv", "environment.json", "resolved.json", "status.json", "co
 def checkpoints_at_moments(run: Run) -> list[int]:
     """The kept checkpoints nearest to a run's start, Flip's peak and crossing, and its end."""
     found = moments_of(run.metrics)
-    moments = [0.0, found.peak, found.crossing, run.checkpoints[-1]]
+    moments = [0.0, found.peak, found.crossing, float(run.checkpoints[-1])]
     return sorted({run.nearest_checkpoint(moment) for moment in moments if moment is not None})
 
 
