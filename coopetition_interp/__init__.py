@@ -26,11 +26,7 @@ warnings.filterwarnings(
 )
 
 _ROOMS = {
-    "analysis.checkpoints": (
-        "evaluate_checkpoints",
-        "metrics_over_checkpoints",
-        "over_checkpoints",
-    ),
+    "analysis.checkpoints": ("evaluate_checkpoints", "over_checkpoints"),
     "analysis.attention_strengths": ("head_strengths",),
     "interventions": (
         "AblateHeads",

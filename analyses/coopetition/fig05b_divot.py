@@ -21,6 +21,7 @@ from coopetition_interp.analysis.paired_divot import (
     losses_over_checkpoints,
     paired_curve,
 )
+from coopetition_interp.analysis.peaks import EMERGED
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
@@ -29,7 +30,6 @@ from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
 from coopetition_interp.training import Run
 
-EMERGED = 0.55
 NAMES = {
     "loss": "total loss",
     "context_loss": "-log p(context labels)",

@@ -21,8 +21,11 @@ ANSWERS = "share of answers right"
 Panel = tuple[str, str]
 """An evaluator, and the metric that is drawn of it."""
 
+HELD_OUT = "held_out_icl"
+"""The evaluator of in-context learning on classes never trained on."""
+
 ICL_AND_IWL: dict[str, Panel] = {
-    "ICL, held-out classes": ("held_out_icl", "in_context_accuracy"),
+    "ICL, held-out classes": (HELD_OUT, "in_context_accuracy"),
     "IWL": ("iwl", "accuracy"),
 }
 ON_TRAINING_CLASSES: dict[str, Panel] = {

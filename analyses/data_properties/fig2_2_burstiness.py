@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.data_properties.curves import (
+    HELD_OUT,
     ICL_AND_IWL,
     each_seed,
     less,
@@ -27,7 +28,6 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
-HELD_OUT = "held_out_icl"
 LOSS, AFTER = 0.03, 0.58
 TRENDS = {"icl": "height", "iwl": "end"}
 

@@ -20,6 +20,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.data_properties.curves import (
+    HELD_OUT,
     ICL_AND_IWL,
     each_seed,
     number_of,
@@ -31,7 +32,6 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
-HELD_OUT = "held_out_icl"
 ALL_DRAWINGS = "all drawings"
 
 

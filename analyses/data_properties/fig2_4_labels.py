@@ -12,7 +12,14 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import ICL_AND_IWL, less, number_of, shapes, swept_panels
+from analyses.data_properties.curves import (
+    HELD_OUT,
+    ICL_AND_IWL,
+    less,
+    number_of,
+    shapes,
+    swept_panels,
+)
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
@@ -26,7 +33,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     curves = study.curves("labels")
     if "class_accuracy" in curves:
         curves["accuracy"] = curves["class_accuracy"].fillna(curves["accuracy"])
-    return {"": curves, "icl": shapes(curves, "n_labels", "held_out_icl")}
+    return {"": curves, "icl": shapes(curves, "n_labels", HELD_OUT)}
 
 
 def draw(tables: Tables) -> go.Figure:

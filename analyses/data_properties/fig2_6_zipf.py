@@ -14,7 +14,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import each_seed, less, number_of
+from analyses.data_properties.curves import HELD_OUT, each_seed, less, number_of
 from coopetition_interp.analysis.peaks import window_mean
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
@@ -22,7 +22,7 @@ from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 BARS = {
-    "icl": ("ICL, held-out classes", "held_out_icl", "in_context_accuracy"),
+    "icl": ("ICL, held-out classes", HELD_OUT, "in_context_accuracy"),
     "common": ("IWL, the ten commonest classes", "iwl_common", "accuracy"),
     "rare": ("IWL, all other classes", "iwl_rare", "accuracy"),
 }

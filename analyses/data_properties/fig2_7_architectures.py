@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.data_properties import architectures
+from analyses.data_properties.curves import HELD_OUT
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Rule, YesNoRule
@@ -29,7 +30,7 @@ def table(study: Study) -> pd.DataFrame:
 
 def draw(tables: Tables) -> go.Figure:
     """A curve for each draw."""
-    panels = {"ICL, held-out classes": ("held_out_icl", "in_context_accuracy")}
+    panels = {"ICL, held-out classes": (HELD_OUT, "in_context_accuracy")}
     return architectures.draw(tables[""], "Architectures", panels)
 
 
@@ -42,7 +43,7 @@ PUBLISHED = {
 def rules(tables: Tables) -> list[Rule]:
     """Over all draws."""
     runs = tables[""]
-    highest = architectures.best(runs, "held_out_icl", "height")
+    highest = architectures.best(runs, HELD_OUT, "height")
     recurrent = max(highest["rnn"], highest["lstm"])
     none_learns, some_learn = PUBLISHED
     draws = sorted(map(int, runs["draw"].unique()))

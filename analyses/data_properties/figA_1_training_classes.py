@@ -12,7 +12,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import ON_TRAINING_CLASSES, swept_panels
+from analyses.data_properties.curves import HELD_OUT, ON_TRAINING_CLASSES, swept_panels
 from coopetition_interp.analysis.peaks import window_mean
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study, by_seed
@@ -46,7 +46,7 @@ def rules(tables: Tables) -> list[Rule]:
 
 
 def _difference(run: pd.DataFrame) -> float:
-    trained, held_out = (window_mean(run, name, start=0.0) for name in ("icl", "held_out_icl"))
+    trained, held_out = (window_mean(run, name, start=0.0) for name in ("icl", HELD_OUT))
     return trained - held_out
 
 

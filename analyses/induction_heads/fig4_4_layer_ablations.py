@@ -15,7 +15,7 @@ from analyses.induction_heads.curves import thousands
 from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
 from analyses.induction_heads.main_seed import number, of_main
 from coopetition_interp.analysis.ablation import layer_to_output_cut
-from coopetition_interp.analysis.checkpoints import metrics_over_checkpoints, spread_checkpoints
+from coopetition_interp.analysis.checkpoints import evaluate_checkpoints, spread_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
@@ -31,11 +31,10 @@ def layers_cut_from_output(
 ) -> pd.DataFrame:
     """Loss and accuracy with each layer cut from the output, and their changes, over training."""
     scored = partial(
-        metrics_over_checkpoints,
+        evaluate_checkpoints,
         run,
-        training_sequences(run, n_sequences),
         checkpoints=spread_checkpoints(run, n_checkpoints),
-        compile=False,
+        sequences={"train": training_sequences(run, n_sequences)},
     )
     model, intact = run.model("first"), scored()
     tables = []

@@ -21,7 +21,7 @@ from analyses.induction_heads.curves import (
 from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
 from analyses.induction_heads.main_seed import holds
 from analyses.induction_heads.runs import MAIN_SEED
-from coopetition_interp.analysis.checkpoints import metrics_over_checkpoints, spread_checkpoints
+from coopetition_interp.analysis.checkpoints import evaluate_checkpoints, spread_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
@@ -43,12 +43,11 @@ def clamped_at_checkpoints(
     clamped: ExemplarLabelRun, alone: ExemplarLabelRun, n_sequences: int, n_checkpoints: int
 ) -> pd.DataFrame:
     """The clamps of one run held on the checkpoints of another."""
-    table = metrics_over_checkpoints(
+    table = evaluate_checkpoints(
         alone,
-        training_sequences(alone, n_sequences),
         clamped.config.clamps,
         spread_checkpoints(alone, n_checkpoints),
-        compile=False,
+        {"train": training_sequences(alone, n_sequences)},
     )
     return table[["sequences_seen", "loss", "accuracy", "p_right_in_context"]]
 

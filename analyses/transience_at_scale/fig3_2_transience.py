@@ -82,14 +82,6 @@ def beside(tables: Tables) -> list[Beside]:
     return told
 
 
-def _loss_since_peak(run: pd.DataFrame) -> float | None:
-    return _since_peak(run, "train", "training_loss")
-
-
-def _iwl_since_peak(run: pd.DataFrame) -> float | None:
-    return _since_peak(run, "iwl", "accuracy")
-
-
 def _since_peak(run: pd.DataFrame, evaluator: str, metric: str) -> float | None:
     """The mean of the last tenth less the value nearest ICL's peak; None if it did not emerge."""
     shape = shape_of(run)

@@ -126,12 +126,7 @@ SCALES: dict[str, Scale] = {
 def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> list[PlannedRun]:
     """The study's runs, the most important first, each after those it needs.
 
-    Args:
-        preset_name: A key of `SCALES`.
-        features: Instead of the scale's.
-
-    Raises:
-        ConfigError: No such scale.
+    Arguments and errors are those of `base_config`.
     """
     setting = require_scale(preset_name)
     base, scale = base_config(preset_name, features), SCALES[preset_name]

@@ -10,10 +10,9 @@
 | `checkpoints` | any of these, or metrics under clamps, over the checkpoints of a run |
 | `phase_change` | whether a loss curve has a phase change or falls like an exponential |
 | `peaks` | height, onset, fall and slope of a curve; means over a part of a run |
-| `landmarks`, `evaluator_curve` | when strategies emerge, peak and fade in a run's metrics |
+| `moments`, `evaluator_curve` | when a strategy rises, peaks and fades in a run's metrics |
 | `skip_trigrams` | whether heads copy the label they attend to |
 | `head_temperature` | heads sharpened or blurred, alone and together |
-| `non_additivity` | by how much heads together do other than the sum of each |
 | `weight_swaps` | one half of the network fixed to a checkpoint of the same run |
 | `icl_heads` | which heads of layer 0 carry in-context learning |
 | `seed_intervals` | a number of each seed: mean and interval |

@@ -42,7 +42,7 @@ def ablate_preserving(
     preserved: Iterable[str] = ("patterns", "values"),
     clamps: Iterable[Clamp] = (),
 ) -> pd.DataFrame:
-    """Ablates sets of heads under several kinds of preservation (thesis C.3, Table C.3).
+    """Ablates sets of heads under several kinds of preservation (thesis C.3).
 
     Args:
         model: The model.
@@ -58,7 +58,7 @@ def ablate_preserving(
     Raises:
         ValueError: If a kind of preservation is unknown, or heads or sequences do not fit.
     """
-    preserved, clamps = list(preserved), list(clamps)
+    preserved = list(preserved)
     for kind in preserved:
         if kind not in _PRESERVING:
             raise ValueError(f"cannot preserve {kind!r}: choose from {', '.join(PRESERVED)}")
@@ -67,16 +67,13 @@ def ablate_preserving(
         for name, ablated in {name: tuple(chosen) for name, chosen in heads.items()}.items()
         for kind in preserved
     ]
-    return _scored(model, sequences, conditions, clamps)
+    return _scored(model, sequences, conditions, list(clamps))
 
 
 def single_head_ablations(
-    model: ExemplarLabelTransformer,
-    sequences: Sequences,
-    layer: int = 1,
-    clamps: Iterable[Clamp] = (),
+    model: ExemplarLabelTransformer, sequences: Sequences, layer: int = 1
 ) -> pd.DataFrame:
-    """Ablates each head of a layer in turn (thesis 4.3.1, Figure 4.5a, triangles).
+    """Ablates each head of a layer in turn (thesis 4.3.1).
 
     Returns:
         Columns `layer`, `head` (the ablated one), the metrics, `loss_change`, `accuracy_change`.
@@ -88,16 +85,13 @@ def single_head_ablations(
         ({"layer": layer, "head": head}, [AblateHeads([(layer, head)])])
         for head in range(model.cfg.n_heads)
     ]
-    return _scored(model, sequences, conditions, list(clamps))
+    return _scored(model, sequences, conditions)
 
 
 def all_but_one_ablations(
-    model: ExemplarLabelTransformer,
-    sequences: Sequences,
-    layer: int = 1,
-    clamps: Iterable[Clamp] = (),
+    model: ExemplarLabelTransformer, sequences: Sequences, layer: int = 1
 ) -> pd.DataFrame:
-    """Ablates all heads of a layer but one, for each head (thesis 4.3.1, Figure 4.5a, circles).
+    """Ablates all heads of a layer but one, for each head (thesis 4.3.1).
 
     Returns:
         Columns `layer`, `head` (the one left active), the metrics, `loss_change`,
@@ -110,7 +104,7 @@ def all_but_one_ablations(
         ({"layer": layer, "head": head}, [head_alone(model, layer, head)])
         for head in range(model.cfg.n_heads)
     ]
-    return _scored(model, sequences, conditions, list(clamps))
+    return _scored(model, sequences, conditions)
 
 
 def head_alone(model: ExemplarLabelTransformer, layer: int, head: int) -> AblateHeads:
@@ -125,28 +119,11 @@ def head_alone(model: ExemplarLabelTransformer, layer: int, head: int) -> Ablate
     return AblateHeads(others)
 
 
-def layer_to_output_ablation(
-    model: ExemplarLabelTransformer,
-    sequences: Sequences,
-    layer: int = 0,
-    clamps: Iterable[Clamp] = (),
-) -> pd.DataFrame:
-    """Cuts a layer's direct path to the output (thesis 4.3, Figure 4.4; coopetition paper 4.1).
+def layer_to_output_cut(model: ExemplarLabelTransformer, layer: int) -> list[Clamp]:
+    """The clamps that cut a layer's direct path to the output (thesis 4.3; coopetition paper 4.1).
 
     All its heads are ablated, with the patterns and values of later layers preserved.
-
-    Returns:
-        One row: `layer`, the metrics, `loss_change`, `accuracy_change`.
-
-    Raises:
-        ValueError: If the layer or the sequences do not fit the model.
     """
-    cut = layer_to_output_cut(model, layer)
-    return _scored(model, sequences, [({"layer": layer}, cut)], list(clamps))
-
-
-def layer_to_output_cut(model: ExemplarLabelTransformer, layer: int) -> list[Clamp]:
-    """The clamps of `layer_to_output_ablation`, e.g. to hold on every checkpoint of a run."""
     ablated = AblateHeads(layer_heads(model.cfg, layer))
     if layer == model.cfg.n_layers - 1:  # after the last layer there is nothing to preserve
         return [ablated]
@@ -154,16 +131,13 @@ def layer_to_output_cut(model: ExemplarLabelTransformer, layer: int) -> list[Cla
 
 
 def layer_to_layer_ablation(
-    model: ExemplarLabelTransformer,
-    sequences: Sequences,
-    layer: int = 0,
-    clamps: Iterable[Clamp] = (),
+    model: ExemplarLabelTransformer, sequences: Sequences, layer: int = 0
 ) -> pd.DataFrame:
     """Cuts a layer's paths into later layers' queries, keys or values (coopetition paper 4.2).
 
     All its heads are ablated with everything preserved but queries ("Q"), keys ("K") or values
     ("V"): how much the model loses is how much it relies on that composition. The direct path to
-    the output is cut too; `layer_to_output_ablation` measures it alone.
+    the output is cut too; `layer_to_output_cut` cuts it alone.
 
     Returns:
         Columns `layer`, `composition`, the metrics, `loss_change`, `accuracy_change`.
@@ -184,7 +158,7 @@ def layer_to_layer_ablation(
         )
         for name in ("queries", "keys", "values")
     ]
-    return _scored(model, sequences, conditions, list(clamps))
+    return _scored(model, sequences, conditions)
 
 
 def head_to_head_connectivity(
@@ -194,12 +168,12 @@ def head_to_head_connectivity(
     to_layer: int = 1,
     preserved: Iterable[str] = ("values", "patterns"),
 ) -> pd.DataFrame:
-    """Which earlier heads each later head relies on, by ablation (thesis C.3, Figure C.3).
+    """Which earlier heads each later head relies on, by ablation (thesis C.3).
 
-    One head of `to_layer` is left active at a time. Of `from_layer`, each head is ablated
-    ("one"; the figure's left panels), or all but it ("all but one": a path of one head per layer;
-    middle panels). With values preserved, what is lost is the earlier head's part in patterns
-    (previous-token heads); with patterns preserved, its part in values.
+    One head of `to_layer` is left active at a time. Of `from_layer`, each head is ablated ("one"),
+    or all but it ("all but one": a path of one head per layer). With values preserved, what is lost
+    is the earlier head's part in patterns (previous-token heads); with patterns preserved, its part
+    in values.
 
     Args:
         model: The model.
@@ -248,7 +222,7 @@ def _scored(
     model: ExemplarLabelTransformer,
     sequences: Sequences,
     conditions: Iterable[tuple[dict[str, Any], Sequence[Clamp]]],
-    clamps: list[Clamp],
+    clamps: Sequence[Clamp] = (),
 ) -> pd.DataFrame:
     """A row per condition: its names, its metrics, and their changes against `clamps` alone."""
     intact = summarise(score_model(model, sequences, clamps))

@@ -32,7 +32,7 @@ to, and the query itself."""
 def induction_strength(
     model: ExemplarLabelTransformer, sequences: Sequences, clamps: Clamps = ()
 ) -> pd.DataFrame:
-    """Mean attention delta of every head (thesis 4.3 and Figure 4.3b; coopetition paper, Fig. 3a).
+    """Mean attention delta of every head (thesis 4.3).
 
     The attention delta of a sequence is the query's attention to label tokens that carry the right
     label, minus that to label tokens that do not: 1 for a perfect induction head, 0 for uniform
@@ -58,7 +58,7 @@ def induction_strength(
 def attention_deltas(
     model: ExemplarLabelTransformer, sequences: Sequences, clamps: Clamps = ()
 ) -> pd.DataFrame:
-    """Attention delta of every head on every sequence (coopetition paper, Fig. 15a).
+    """Attention delta of every head on every sequence (coopetition paper C.2).
 
     Args:
         model: The model.
@@ -148,7 +148,7 @@ def query_attention(
     by: Literal["role", "position"] = "role",
     clamps: Clamps = (),
 ) -> pd.DataFrame:
-    """Mean attention of every head from the query (coopetition paper, Fig. 2a and 12).
+    """Mean attention of every head from the query (coopetition paper 4.1).
 
     Args:
         model: The model.
@@ -195,8 +195,6 @@ def label_attention(
     model: ExemplarLabelTransformer, sequences: Sequences, clamps: Clamps = ()
 ) -> pd.DataFrame:
     """Mean attention of every head from label tokens to the previous token and to themselves.
-
-    The coopetition paper's Fig. 14, where it is averaged over label tokens.
 
     Returns:
         Columns `layer`, `head`, `position` (of the label token), `to` ("previous" or "itself"),

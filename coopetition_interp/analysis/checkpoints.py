@@ -1,19 +1,17 @@
 """Measures over the checkpoints of a run: progress measures.
 
 Checkpoints are run one after another through one model, in chunks of sequences that fit the
-processor's cache, so memory does not grow with their number; metrics over many checkpoints compile
-the forward pass. At d_model 64, 2 layers, 5 labels and 1000 sequences, one core takes 25 to 35 ms
-per checkpoint compiled, with two-pass clamps too; uncompiled 40 ms, 85 ms with two-pass clamps.
-Stacking the weights of checkpoints under `torch.func.vmap` gains nothing there (45 to 55 ms).
+processor's cache, so memory does not grow with their number. At d_model 64, 2 layers, 5 labels and
+1000 sequences, one core takes 40 ms per checkpoint, 85 ms with two-pass clamps. Stacking the
+weights of checkpoints under `torch.func.vmap` gains nothing there (45 to 55 ms).
 
 Where other work keeps the cores busy, one thread is the fastest: `torch.set_num_threads(1)` then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,18 +19,14 @@ import torch
 from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
-from coopetition_interp.interventions import ByPhase, Clamp, bind_phases
-from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
+from coopetition_interp.interventions import Clamp, bind_phases
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.run import Run, load_weights
-from coopetition_interp.training.run_config import Evaluate
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.task import moved
 
 MeasuredOn = TypeVar("MeasuredOn")
-
-_WORTH_COMPILING = 400  # checkpoints; compiling takes some fifteen seconds
 
 
 def checkpoint_models(
@@ -99,91 +93,44 @@ def over_checkpoints(
     Raises:
         RunError: See `checkpoint_models`.
     """
-    tables = []
-    for seen, model in checkpoint_models(run, checkpoints, device, progress):
-        table = measure(model, sequences)
-        table.insert(0, "sequences_seen", seen)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def metrics_over_checkpoints(
-    run: Run,
-    sequences: Sequences,
-    clamps: Iterable[Clamp] = (),
-    checkpoints: Iterable[int] | None = None,
-    device: torch.device | str = "cpu",
-    progress: bool = False,
-    compile: bool | None = None,
-) -> pd.DataFrame:
-    """Metrics of every checkpoint under clamps: a progress measure (thesis 4.4.3, Figure 4.8).
-
-    Args:
-        run: The run; its own clamps are held only if given here.
-        sequences: What checkpoints are scored on.
-        clamps: Held on each checkpoint (`During` on those at which it would be in training);
-            donors are read once.
-        checkpoints: As for `checkpoint_models`.
-        device: As for `checkpoint_models`.
-        progress: As for `checkpoint_models`.
-        compile: Compile the forward pass; None to do so where there are many checkpoints.
-
-    Returns:
-        Columns `sequences_seen` and the metrics.
-
-    Raises:
-        RunError: See `checkpoint_models`.
-        ValueError: If clamps or sequences do not fit the model.
-        FileNotFoundError: If a donor's checkpoint is not there.
-    """
-    chosen = chosen_checkpoints(run, checkpoints)
-    if compile is None:
-        compile = len(chosen) >= _WORTH_COMPILING
-    sequences = sequences.to(device)
-    scorers: ByPhase[Scorer] | None = None
-    rows = []
-    for seen, model in checkpoint_models(run, chosen, device, progress):
-        if scorers is None:
-            make = partial(Scorer, model, compile=compile)
-            scorers = ByPhase(bind_phases(clamps, model), make)
-        rows.append({"sequences_seen": seen, **summarise(scorers.at(seen)(sequences))})
-    return pd.DataFrame(rows)
+    models = checkpoint_models(run, checkpoints, device, progress)
+    return _joined((seen, measure(model, sequences)) for seen, model in models)
 
 
 def evaluate_checkpoints(
     run: Run,
     clamps: Iterable[Clamp] = (),
     checkpoints: Iterable[int] | None = None,
+    sequences: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Every evaluator's metrics at every checkpoint, for a run of whatever task.
+    """Metrics of every checkpoint under clamps, for a run of whatever task: a progress measure.
 
     Args:
         run: The run; its own clamps are held only if given here.
-        clamps: As for `metrics_over_checkpoints`.
+        clamps: Held on each checkpoint (`During` on those at which it would be in training);
+            donors are read once.
         checkpoints: As for `checkpoint_models`.
+        sequences: What checkpoints are scored on, by name; None for the run's own evaluators.
         device: As for `checkpoint_models`.
         progress: As for `checkpoint_models`.
 
     Returns:
-        Columns `sequences_seen`, `evaluator`, the task's metrics, `n_sequences`.
+        Columns `sequences_seen`, `evaluator` (the name), the task's metrics, `n_sequences`.
 
     Raises:
         RunError: See `checkpoint_models`.
-        ValueError: If clamps do not fit the model.
+        ValueError: If clamps or sequences do not fit the model.
+        FileNotFoundError: If a donor's checkpoint is not there.
     """
-    sequences = {name: moved(batch, device) for name, batch in run.evaluation_sequences.items()}
-    evaluate: ByPhase[Evaluate] | None = None
-    tables = []
-    for seen, model in checkpoint_models(run, checkpoints, device, progress):
-        if evaluate is None:
-            make = partial(run.config.evaluator, model)
-            evaluate = ByPhase(bind_phases(clamps, model), make)
-        table = evaluate.at(seen)(sequences)
-        table.insert(0, "sequences_seen", seen)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    bound = bind_phases(clamps, run.model("first", device))
+    sequences = run.evaluation_sequences if sequences is None else sequences
+    batches = {name: moved(batch, device) for name, batch in sequences.items()}
+    models = checkpoint_models(run, checkpoints, device, progress)
+    return _joined(
+        (seen, run.config.evaluator(model, bound.at(seen))(batches)) for seen, model in models
+    )
 
 
 def strengths_over_checkpoints(
@@ -194,13 +141,12 @@ def strengths_over_checkpoints(
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Induction and previous-token strength of every head over checkpoints (thesis, Figure 4.3b).
+    """Induction and previous-token strength of every head over checkpoints.
 
     Args:
-        run: As for `metrics_over_checkpoints`.
-        sequences: What strengths are measured on: training sequences in the thesis, Flip in the
-            coopetition paper's Figure 3a.
-        clamps: As for `metrics_over_checkpoints`.
+        run: As for `evaluate_checkpoints`.
+        sequences: What strengths are measured on, such as training sequences.
+        clamps: As for `evaluate_checkpoints`.
         checkpoints: As for `checkpoint_models`.
         device: As for `checkpoint_models`.
         progress: As for `checkpoint_models`.
@@ -216,12 +162,19 @@ def strengths_over_checkpoints(
     """
     bound = bind_phases(clamps, run.model("first", device))
     sequences = sequences.to(device)
-    tables = []
-    for seen, model in checkpoint_models(run, checkpoints, device, progress):
-        table = head_strengths(model, sequences, bound.at(seen))
+    models = checkpoint_models(run, checkpoints, device, progress)
+    return _joined(
+        (seen, head_strengths(model, sequences, bound.at(seen))) for seen, model in models
+    )
+
+
+def _joined(tables: Iterable[tuple[int, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables of several moments as one, with `sequences_seen` as first column."""
+    joined = []
+    for seen, table in tables:
         table.insert(0, "sequences_seen", seen)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        joined.append(table)
+    return pd.concat(joined, ignore_index=True) if joined else pd.DataFrame()
 
 
 def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]:

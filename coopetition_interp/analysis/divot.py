@@ -1,6 +1,6 @@
 """Find a divot: a transient rise in an otherwise falling loss curve.
 
-Coopetition paper, Section 6 and Figure 5: while mechanism 1 (ICL) forms, the loss of mechanism 2
+Coopetition paper, section 6: while mechanism 1 (ICL) forms, the loss of mechanism 2
 (CIWL) briefly worsens before it is learned. Here, on a smoothed curve:
 
 1. Every point is compared with the lowest loss so far. A stretch above it, from one record low

@@ -1,6 +1,6 @@
 """Whether the divot of one curve comes with the rise of another, over seeds.
 
-Coopetition paper, Figure 5: CIWL worsens while ICL forms. One seed can coincide by chance, and a
+Coopetition paper, section 6: CIWL worsens while ICL forms. One seed can coincide by chance, and a
 long rise coincides with anything, so the table also says how far apart the two are, and the summary
 how often the divot would coincide with the rise of ANOTHER seed.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, spearmanr
 
 from coopetition_interp.analysis.divot import Divot, divot_coincides_with
 from coopetition_interp.analysis.rises import Rise
@@ -64,50 +63,23 @@ class Coincidence:
     """How divots and rises go together over the seeds that have both.
 
     Attributes:
-        seeds: Seeds looked at.
-        with_rise: Seeds in which the other curve rises.
-        with_both: Seeds with a divot, too.
-        coinciding: Seeds in which the two coincide.
-        interval: 95 % Wilson interval of ``coinciding / with_both``; NaN without such a seed.
         with_other_seeds: Fraction of pairs of different seeds in which one's divot coincides with
             the other's rise: what to expect of curves that have nothing to do with each other. NaN
             below two seeds.
         median_lag: Median of the divot's peak minus the middle of the rise, in the units of x.
-        rank_correlation: Spearman's, between the two times over seeds; NaN below three seeds.
     """
 
-    seeds: int
-    with_rise: int
-    with_both: int
-    coinciding: int
-    interval: tuple[float, float]
     with_other_seeds: float
     median_lag: float
-    rank_correlation: float
 
 
 def coincidence_across_seeds(table: pd.DataFrame) -> Coincidence:
     """Sum up a ``divot_table``."""
     both = table[table["coincides"].notna()]
-    coinciding = int(both["coincides"].sum())
     climb, rise = both[["start", "peak"]].to_numpy(), both[["rise_start", "rise_end"]].to_numpy()
     meets = (climb[:, None, 0] <= rise[None, :, 1]) & (rise[None, :, 0] <= climb[:, None, 1])
-    interval = (float("nan"), float("nan"))
-    if len(both):
-        wilson = binomtest(coinciding, len(both)).proportion_ci(method="wilson")
-        interval = float(wilson.low), float(wilson.high)
     others = meets[~np.eye(len(both), dtype=bool)]
     return Coincidence(
-        seeds=len(table),
-        with_rise=int(table["rise_middle"].notna().sum()),
-        with_both=len(both),
-        coinciding=coinciding,
-        interval=interval,
         with_other_seeds=float(others.mean()) if len(others) else float("nan"),
         median_lag=float(both["lag"].median()),
-        rank_correlation=(
-            float(spearmanr(both["peak"], both["rise_middle"]).statistic)
-            if len(both) > 2
-            else float("nan")
-        ),
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+CHANCE = 0.5
+"""In-context accuracy of a model that uses the context labels but not the exemplars, of two."""
+
 OWN_SCORES = {"iwl": "accuracy"}
 """Evaluators whose right label is not in context, so that in-context accuracy says nothing."""
 

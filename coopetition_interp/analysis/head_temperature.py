@@ -1,9 +1,9 @@
 """Heads sharpened and blurred: does a head alone gain where the whole layer does not?
 
-The coopetition paper's Fig. 15b, c (appendix C.2): one head's attention scores are divided by a
+Coopetition paper, appendix C.2: one head's attention scores are divided by a
 temperature. Alone, a head that attends to the right label more than to the other gains by
 sharpening (temperature below 1); that this does not hold while the other heads are active is the
-paper's evidence that heads do not simply add up. `non_additivity` measures that directly.
+paper's evidence that heads do not simply add up.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransform
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 Active = Literal["alone", "all", "only writer"]
-"""What is active besides the tempered head. "alone": its layer's other heads are ablated (Fig.
-15b). "all": they are not (Fig. 15c). "only writer": as "alone", and nothing else reaches the output
-either (`skip_trigrams.only_writer`); a "readout of the contribution of this head", as the paper's
-footnote 17 has it, also where the embedding's own path to the output leaves a head alone little to
-add."""
+"""What is active besides the tempered head. "alone": its layer's other heads are ablated.
+"all": they are not. "only writer": as "alone", and nothing else reaches the output either
+(`skip_trigrams.only_writer`); a "readout of the contribution of this head", as the paper's footnote
+17 has it, also where the embedding's own path to the output leaves a head alone little to add."""
 
 TEMPERATURES = (
     *(0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95),
@@ -85,7 +84,7 @@ def temperature_response(
     active: Iterable[Active] = ("alone", "all"),
     metrics: Metrics = "all",
 ) -> pd.DataFrame:
-    """Metrics against the temperature of each head of a layer (coopetition paper, Fig. 15b, c).
+    """Metrics against the temperature of each head of a layer (coopetition paper C.2).
 
     Args:
         model: The model.

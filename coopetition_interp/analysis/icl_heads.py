@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coopetition_interp.analysis.attention_strengths import previous_token_strength
+from coopetition_interp.analysis.evaluator_curve import CHANCE
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
-CHANCE = 0.5
 LEARNS_IN_CONTEXT = 0.6
 """In-context accuracy under which there is nothing for a head to carry."""
 

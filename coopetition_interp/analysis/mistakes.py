@@ -1,4 +1,4 @@
-"""Which sequences a model or a head gets wrong (thesis C.2, Figure C.1b, c, Tables C.1, C.2)."""
+"""Which sequences a model or a head gets wrong (thesis C.2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mistake_rates_by_head_and_label(
     layer: int = 1,
     perfected: Perfected = "match",
 ) -> pd.DataFrame:
-    """Mistake rates of each head of a layer alone, by label (thesis, Figure C.1b and c).
+    """Mistake rates of each head of a layer alone, by label (thesis C.2).
 
     Args:
         model: The model.

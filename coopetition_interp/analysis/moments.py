@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from coopetition_interp.analysis.curves import first_crossing, first_to_stay
-from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
+from coopetition_interp.analysis.evaluator_curve import CHANCE, evaluator_curve, score_of
 
 RISEN = 0.65
-CHANCE = 0.5
 EVALUATIONS_TO_STAY = 3
 END_IN_CROSSINGS = 3.0
 
@@ -42,13 +41,11 @@ class Moments:
     end: float | None = None
 
 
-def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> Moments:
+def moments_of(metrics: pd.DataFrame) -> Moments:
     """The moments of a run (see the module).
 
     Args:
-        metrics: A run's metrics, a row per moment and evaluator.
-        icl: Name of the ICL evaluator.
-        flip: Name of the Flip evaluator.
+        metrics: A run's metrics, a row per moment and evaluator, "icl" and "flip" among them.
 
     Returns:
         The moments; None for those that did not come.
@@ -56,7 +53,7 @@ def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> M
     Raises:
         ValueError: The table is empty, or lacks an evaluator or its in-context accuracy.
     """
-    of_icl, of_flip = evaluator_curve(metrics, icl), evaluator_curve(metrics, flip)
+    of_icl, of_flip = evaluator_curve(metrics, "icl"), evaluator_curve(metrics, "flip")
     risen = first_to_stay(of_icl["value"].to_numpy() >= RISEN, EVALUATIONS_TO_STAY)
     if risen is None:
         return Moments()
@@ -73,19 +70,13 @@ def moments_of(metrics: pd.DataFrame, icl: str = "icl", flip: str = "flip") -> M
     return Moments(rise, float(places[top]), crossing, end)
 
 
-def value_at(
-    metrics: pd.DataFrame,
-    evaluator: str,
-    moment: float | None,
-    metric: str = "in_context_accuracy",
-) -> float | None:
-    """A metric of an evaluator at the evaluation nearest to a moment.
+def value_at(metrics: pd.DataFrame, evaluator: str, moment: float | None) -> float | None:
+    """In-context accuracy of an evaluator at the evaluation nearest to a moment.
 
     Args:
         metrics: A run's metrics.
-        evaluator: Whose.
+        evaluator: Whose; of IWL, whose right label is not in context, it is "accuracy".
         moment: In sequences seen; None for one that did not come.
-        metric: Which; of IWL, whose right label is not in context, it is always "accuracy".
 
     Returns:
         The value; None if the moment did not come, or lies beyond the run's last evaluation by
@@ -94,7 +85,7 @@ def value_at(
     Raises:
         ValueError: As `evaluator_curve`.
     """
-    curve = evaluator_curve(metrics, evaluator, score_of(evaluator, metric))
+    curve = evaluator_curve(metrics, evaluator, score_of(evaluator))
     places = curve["sequences_seen"].to_numpy()
     interval = float(np.diff(places).max()) if len(places) > 1 else 0.0
     if moment is None or moment > places[-1] + interval:

@@ -21,9 +21,8 @@ import pandas as pd
 from jaxtyping import Float64
 
 from coopetition_interp.analysis.curves import smooth
-from coopetition_interp.analysis.evaluator_curve import evaluator_curve, score_of
+from coopetition_interp.analysis.evaluator_curve import CHANCE, evaluator_curve, score_of
 
-CHANCE = 0.5
 EMERGED = 0.55
 RISEN = 0.9
 FALLEN = 0.05

@@ -39,7 +39,7 @@ def alone(
 def perfected_heads(
     model: ExemplarLabelTransformer, sequences: Sequences, layer: int = 1
 ) -> pd.DataFrame:
-    """Metrics of each head alone, as it is and with its match or copy perfected (Figure C.1a).
+    """Metrics of each head alone, as it is and with its match or copy perfected.
 
     Returns:
         Columns `layer`, `head`, `perfected`, and the metrics. The loss under perfect copy is that

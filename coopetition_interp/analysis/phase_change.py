@@ -1,6 +1,6 @@
 """Whether a loss curve has a phase change or falls like an exponential: a stated measure.
 
-The thesis (4.4.2, Figures 4.6 and 4.8) tells subcircuits whose loss "is smoothly exponential" from
+The thesis (4.4.2) tells subcircuits whose loss "is smoothly exponential" from
 those with a "phase change" by eye. Here:
 
 An exponential, and any sum of decaying ones, falls fastest at its start and ever slower: it is
@@ -27,12 +27,10 @@ whole fall; it then adds 0.1 at most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float64, Int64
 
 from coopetition_interp.analysis import curves as of_curves
@@ -78,7 +76,6 @@ def loss_shape(
     loss: np.ndarray,
     window: int = 1,
     least_fall: float = 0.0,
-    least_gap: float = LEAST_GAP,
 ) -> LossShape:
     """Decides whether a loss curve has a phase change.
 
@@ -88,7 +85,6 @@ def loss_shape(
         window: Points in a running mean, odd; 1 for none. Choose it for the noise (see the module),
             and well under the points in a phase change.
         least_fall: A curve that falls by less from its first value is "no fall".
-        least_gap: Convexity gap that makes a phase change.
 
     Raises:
         ValueError: If x does not increase, the lengths differ, there are fewer than three points,
@@ -121,48 +117,9 @@ def loss_shape(
     gap = float(gaps[knee])
     plateau = int(chord[knee])
     drop = find_rise(x[plateau:], smooth[plateau:], baseline=float(smooth[plateau]), falling=True)
-    if gap < least_gap or drop is None:
+    if gap < LEAST_GAP or drop is None:
         return LossShape("exponential", gap)
     return LossShape("phase change", gap, float(x[knee]), drop.start, drop.middle, drop.end)
-
-
-def loss_shapes(
-    curves: Mapping[str, pd.DataFrame],
-    x: str = "sequences_seen",
-    loss: str = "loss",
-    window: int = 1,
-    least_fall: float = 0.0,
-) -> pd.DataFrame:
-    """The shapes of several runs' or progress measures' loss curves.
-
-    Args:
-        curves: Tables by name, each with the two columns.
-        x: Column of places.
-        loss: Column of losses.
-        window: As for `loss_shape`.
-        least_fall: As for `loss_shape`.
-
-    Returns:
-        Columns `curve`, the fields of `LossShape`, `duration`, `first_loss`, `last_loss`.
-
-    Raises:
-        ValueError: As `loss_shape`, naming the curve; or if a column is missing.
-    """
-    rows = []
-    for name, curve in curves.items():
-        if not {x, loss} <= set(curve.columns):
-            raise ValueError(
-                f"curve {name!r} needs the columns {x!r} and {loss!r}; it has "
-                f"{', '.join(map(str, curve.columns))}"
-            )
-        places, losses = curve[x].to_numpy(np.float64), curve[loss].to_numpy(np.float64)
-        try:
-            shape = loss_shape(places, losses, window, least_fall)
-        except ValueError as error:
-            raise ValueError(f"curve {name!r}: {error}") from error
-        ends = {"first_loss": float(losses[0]), "last_loss": float(losses[-1])}
-        rows.append({"curve": name, **asdict(shape), "duration": shape.duration, **ends})
-    return pd.DataFrame(rows)
 
 
 def _lower_convex_hull(

@@ -1,6 +1,6 @@
 """Skip-trigram copying: one head alone, its attention swept from the wrong label to the right one.
 
-The coopetition paper's Fig. 2b and 13d (section 4.1): if a head copies the labels it attends to,
+Coopetition paper, section 4.1: if a head copies the labels it attends to,
 "... [label] ... [query] -> [label]", then in-context accuracy on CIWL sequences rises with its
 attention delta, from about 0 at -1 to about 1 at +1. The paper takes "the output of a single head
 after our clamp" and feeds it "through the rest of the network" (its footnote 3), so here
@@ -37,7 +37,7 @@ from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransform
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
 
 DELTAS = tuple(step / 5 for step in range(-5, 6))
-"""Attention deltas from -1 to 1 in 11 steps, as in Fig. 2b."""
+"""Attention deltas from -1 to 1 in 11 steps."""
 
 
 def only_writer(
@@ -82,7 +82,7 @@ def copying_by_delta(
     deltas: Iterable[float | int] = DELTAS,
     earlier_heads: bool = False,
 ) -> pd.DataFrame:
-    """In-context accuracy of each head of a layer alone against its attention delta (Fig. 2b, 13d).
+    """In-context accuracy of each head of a layer alone against its attention delta.
 
     Args:
         model: The model.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from coopetition_interp.analysis.landmarks import landmarks
+from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.files.regular_file import UnreadableFileError, read_regular
 from coopetition_interp.files.tensor_file import not_finite_floats
@@ -18,11 +18,10 @@ COPIED = ("metrics.csv", "environment.json", "resolved.json", "status.json", "co
 """Small files of a run; the config last, for a directory with a config is a whole copy."""
 
 
-def landmark_checkpoints(run: Run) -> list[int]:
-    """The kept checkpoints nearest to a run's start, ICL peak, crossing and end."""
-    found = landmarks(run.metrics)
-    icl_peak = found.icl_peak.sequences_seen if found.icl_peak else None
-    moments = [0.0, icl_peak, found.crossing, run.checkpoints[-1]]
+def checkpoints_at_moments(run: Run) -> list[int]:
+    """The kept checkpoints nearest to a run's start, Flip's peak and crossing, and its end."""
+    found = moments_of(run.metrics)
+    moments = [0.0, found.peak, found.crossing, float(run.checkpoints[-1])]
     return sorted({run.nearest_checkpoint(moment) for moment in moments if moment is not None})
 
 
@@ -34,14 +33,14 @@ def thin_run(
     Args:
         run: The run.
         out: Directory of the copy; must not hold a run.
-        moments: Checkpoints to keep, in sequences seen; by default `landmark_checkpoints`.
+        moments: Checkpoints to keep, in sequences seen; by default `checkpoints_at_moments`.
         half_precision: Store weights as float16, in half the space; they are read as float32.
 
     Raises:
         RunError: `out` holds a run, a moment has no checkpoint, or its weights are too large for
             half precision.
     """
-    kept = landmark_checkpoints(run) if moments is None else list(moments)
+    kept = checkpoints_at_moments(run) if moments is None else list(moments)
     files = {name: _content(run.path / name) for name in COPIED}
     with RunDirectory(out) as copy:
         copy.require_new()

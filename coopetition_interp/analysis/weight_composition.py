@@ -1,4 +1,4 @@
-"""Composition of heads read off weights alone (thesis C.3, Figure C.3, right)."""
+"""Composition of heads read off weights alone (thesis C.3)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Weight swaps: one half of the network from one checkpoint, the other from every checkpoint.
 
-The coopetition paper's Fig. 3b and 3c (section 5.1). The first half is the embeddings of exemplars,
-labels and positions and the blocks up to `layer`; the second is the blocks after it, the final
-LayerNorm and the unembedding. Both read and write the same residual stream, so halves of different
+Coopetition paper, section 5.1. The first half is the embeddings of exemplars, labels and positions
+and the blocks up to `layer`; the second is the blocks after it, the final LayerNorm and the
+unembedding. Both read and write the same residual stream, so halves of different
 checkpoints make a network. If it does what the run does, the fixed half had no more to learn.
 
 This is `GraftIn` (first half fixed) and `GraftOut` (second half fixed) over all checkpoints, as one
@@ -70,14 +70,13 @@ def weight_swap(
     compile: bool | None = None,
     fixed_from: Run | None = None,
 ) -> pd.DataFrame:
-    """In-context accuracy of a run's checkpoints with one half fixed to one of them (Fig. 3b, 3c).
+    """In-context accuracy of a run's checkpoints with one half fixed to one of them.
 
     Args:
         run: The run. Clamps it was trained with are not held.
         sequences: Evaluators' sequences by name, such as the run's `evaluation_sequences`.
-        fixed: Which half does not change: "second half" in Fig. 3b, "first half" in Fig. 3c.
-        fixed_at: Sequences seen at the checkpoint that half is taken from, in the paper 20M (Fig.
-            3b), and 4.25M, 7.75M and 15M (Fig. 3c).
+        fixed: Which half does not change.
+        fixed_at: Sequences seen at the checkpoint that half is taken from.
         checkpoints: Sequences seen at the checkpoints that give the other half; None for all. For
             a half that is fixed from some moment on, those from `fixed_at` on.
         layer: Last block of the first half; -1 if that is the embedding alone.

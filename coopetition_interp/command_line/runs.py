@@ -170,8 +170,8 @@ def add_thin(commands) -> None:
         commands,
         "thin",
         "copy a run with a few checkpoints only",
-        "Keeps config, metrics and, in half precision, the checkpoints nearest to the start, the\n"
-        "ICL peak, the crossing of Flip and the end.",
+        "Keeps config, metrics and, in half precision, the checkpoints nearest to the start, to\n"
+        "Flip's peak and crossing, and to the end.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
     parser.add_argument(

@@ -56,7 +56,7 @@ class PreviousTokenHeads(HeadsClamp):
 
 @dataclass(frozen=True)
 class BlockPreviousToken(HeadsClamp):
-    """Forbids heads to attend to the previous token (coopetition paper E.1, Fig. 18).
+    """Forbids heads to attend to the previous token (coopetition paper E.1).
 
     The score of (i, i - 1) is -1e9 before the softmax, so the head spreads its attention over the
     other tokens. One pass.
@@ -121,7 +121,7 @@ class SelfAttentionHeads(HeadsClamp):
 
 @dataclass(frozen=True)
 class InductionHeads(HeadsClamp):
-    """Holds heads as perfect induction heads (thesis 4.4.2 and C.5.2, "match"; paper Fig. 2b).
+    """Holds heads as perfect induction heads (thesis 4.4.2 and C.5.2, "match"; paper 4.1).
 
     The query's row of the pattern is `strength` on the correct label token, 1 - `strength` on the
     other, 0 elsewhere: an attention delta of 2 * `strength` - 1. Other rows are the head's own.
@@ -207,7 +207,7 @@ class MatchHeads(HeadsClamp):
 
 @dataclass(frozen=True)
 class SilenceExemplarAttention(HeadsClamp):
-    """Lets the query attend to label tokens only (coopetition paper C.2, Fig. 15b, c).
+    """Lets the query attend to label tokens only (coopetition paper C.2).
 
     In the query's row, scores on exemplar tokens, the query itself included, are -1e9. The paper
     does this to the last layer's heads. One pass.

@@ -70,7 +70,7 @@ class _Graft(Clamp):
 
 @dataclass(frozen=True, repr=False)
 class GraftIn(_Graft):
-    """Takes the residual stream after a block from another model (thesis C.5.1; paper Fig. 3c).
+    """Takes the residual stream after a block from another model (thesis C.5.1; paper 5.1).
 
     Embedding and blocks up to `layer` are the donor's and stay fixed: the model's own get no
     gradient. One pass.
@@ -98,7 +98,7 @@ class GraftIn(_Graft):
 
 @dataclass(frozen=True, repr=False)
 class GraftOut(_Graft):
-    """Feeds the residual stream after a block into another model (coopetition paper, Fig. 3b, 4).
+    """Feeds the residual stream after a block into another model (coopetition paper 5.1).
 
     Blocks after `layer`, the final LayerNorm and the unembedding are the donor's and stay fixed,
     but pass gradients back to what the model computes up to `layer`. One pass.

@@ -123,7 +123,7 @@ def _as_layers(layers: object, name: str) -> bool | tuple[int, ...]:
 
 @dataclass(frozen=True)
 class HeadTemperature(HeadsClamp, TwoPassClamp):
-    """Sharpens or blurs heads: their scores in a first pass, divided (paper C.2, Fig. 15b, c).
+    """Sharpens or blurs heads: their scores in a first pass, divided (paper C.2).
 
     Block-previous-token and silence clamps on the same heads act on the divided scores, in either
     order of the list; a clamp on the heads' pattern overrides it.

@@ -14,9 +14,10 @@ from coopetition_interp.analysis.attention_patterns import attention_over_checkp
 from coopetition_interp.analysis.evaluator_curve import evaluators_with
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.reporting.attention_panels import PanelGrid, Pattern, patterns_of
-from coopetition_interp.reporting.evaluators import CHANCE, evaluator_curves
+from coopetition_interp.reporting.evaluators import evaluator_curves
 from coopetition_interp.reporting.style import (
     TEMPLATE,
+    chance_line,
     evaluator_styles,
     millions,
     sequence_count,
@@ -91,7 +92,7 @@ def attention_explorer(
     figure = _panels(grid)
     for trace in curves.data:
         figure.add_trace(trace, row=1, col=1)
-    figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1}, row=1, col=1)
+    chance_line(figure, row=1, col=1)
     n_curves = len(figure.data)
     figure.add_trace(_marker(first), row=1, col=1)
     for head, pattern in patterns[first].items():

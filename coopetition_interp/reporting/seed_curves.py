@@ -16,9 +16,9 @@ from coopetition_interp.analysis.evaluator_curve import score_of
 from coopetition_interp.reporting.style import (
     TEMPLATE,
     CurveStyle,
+    evaluator_axes,
     evaluator_styles,
     grid_of_panels,
-    is_fraction,
     metric_name,
     millions,
     sequences_seen_axis,
@@ -26,7 +26,6 @@ from coopetition_interp.reporting.style import (
 
 THIN, THICK = 1.0, 2.75
 THIN_OPACITY = 0.45
-CHANCE = 0.5
 
 
 def add_seed_curves(
@@ -38,7 +37,6 @@ def add_seed_curves(
     row: int | None = None,
     col: int | None = None,
     showlegend: bool = True,
-    x: str = "sequences_seen",
 ) -> None:
     """Adds, for each group, a thin curve per seed and a thick one of their mean.
 
@@ -47,20 +45,19 @@ def add_seed_curves(
 
     Args:
         figure: What they are added to.
-        table: Columns `init_seed`, `x` in sequences seen, `y`, and `group`.
+        table: Columns `init_seed`, `sequences_seen`, `y`, and `group`.
         y: What is drawn.
         group: Which column tells the curves of one colour, such as "evaluator".
         styles: Look of each group, in the order of the legend.
         row: Of subplots.
         col: Of subplots.
         showlegend: Whether the groups appear in the legend.
-        x: The column of places.
     """
     for name, style in styles.items():
         rows = table[table[group] == name]
         curves = [
-            (of_seed[x].to_numpy(dtype=np.float64), of_seed[y].to_numpy(dtype=np.float64), seed)
-            for seed, of_seed in rows.sort_values(x).groupby("init_seed")
+            (*of_seed[["sequences_seen", y]].to_numpy(dtype=np.float64).T, seed)
+            for seed, of_seed in rows.sort_values("sequences_seen").groupby("init_seed")
         ]
         if not curves:
             continue
@@ -123,12 +120,8 @@ def evaluator_panels(
             only = {evaluator: style}
             score = score_of(evaluator, metric)
             add_seed_curves(figure, table, score, "evaluator", only, row, col, place == 0)
-    figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
+    evaluator_axes(figure, metric)
     figure.update_yaxes(title_text=metric_name(metric), col=1)
-    if is_fraction(metric):
-        figure.update_yaxes(range=[-0.02, 1.04])
-    if metric == "in_context_accuracy":
-        figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1})
     figure.update_layout(template=TEMPLATE, title=title, height=160 + 300 * rows)
     return figure
 

@@ -13,6 +13,8 @@ import plotly.io as pio
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from coopetition_interp.analysis.evaluator_curve import CHANCE
+
 
 @dataclass(frozen=True)
 class CurveStyle:
@@ -107,14 +109,23 @@ def sequence_count(sequences: float | int) -> str:
     return f"{sequences:.3g}"
 
 
-def sequences_seen_axis(title: str = "sequences seen", **options: Any) -> dict[str, Any]:
-    """Layout of an axis whose data are ``millions(sequences_seen)``.
+def sequences_seen_axis() -> dict[str, Any]:
+    """Layout of an axis whose data are ``millions(sequences_seen)``."""
+    return {"title": {"text": "sequences seen"}, "ticksuffix": "M", "hoverformat": ".3g"}
 
-    Args:
-        title: Of the axis.
-        **options: More of plotly's axis options, ``type="log"`` for example.
-    """
-    return {"title": {"text": title}, "ticksuffix": "M", "hoverformat": ".3g", **options}
+
+def evaluator_axes(figure: go.Figure, metric: str) -> None:
+    """Gives a figure of a metric against sequences seen its axes, and a line at chance."""
+    figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
+    if is_fraction(metric):
+        figure.update_yaxes(range=[-0.02, 1.04])
+    if metric == "in_context_accuracy":
+        chance_line(figure)
+
+
+def chance_line(figure: go.Figure, **where: Any) -> None:
+    """Draws a dotted line at an accuracy of chance, in every panel or in the one given."""
+    figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1}, **where)
 
 
 def _template() -> go.layout.Template:

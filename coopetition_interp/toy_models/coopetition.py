@@ -1,6 +1,6 @@
 """The toy model of strategy coopetition: two mechanisms that race, share vectors and compete.
 
-Coopetition paper, Section 6 and Appendix D (Figures 5a, 16, 17). Mechanism 1 (ICL) learns
+Coopetition paper, section 6 and appendix D. Mechanism 1 (ICL) learns
 a (x) b (x) c, mechanism 2 (CIWL) learns d (x) b (x) c. They share b and c, either one lowers the
 product of their losses, and a (x) d is penalised, so that one of a and d must go to zero. The
 longer d is slower to learn; mu1 > 0 makes mechanism 2 the better one in the end.
@@ -21,10 +21,10 @@ from coopetition_interp.toy_models.tensor_products import Err, Expression, Size
 
 @dataclass(frozen=True)
 class CoopetitionModel:
-    """Settings of the model; the defaults are those of Figures 5a and 16.
+    """Settings of the model; the defaults are those of the paper.
 
     Attributes:
-        mu1: Floor under mechanism 1's loss; 0 for Figure 17.
+        mu1: Floor under mechanism 1's loss; 0 for none.
         alpha: Strength of the competition.
         dims: Dimensions of a, b, c and d.
     """
@@ -54,7 +54,7 @@ class CoopetitionModel:
         return (self.mechanism_1 + self.mu1) * self.mechanism_2 + self.competition
 
     def curves(self, offset: float | None = None) -> dict[str, Expression]:
-        """The curves of Figures 5a, 16 and 17, by name.
+        """The curves, by name.
 
         Args:
             offset: Added to mechanism 1's error; by default mu1, which makes it the factor in the
@@ -75,23 +75,19 @@ def simulate_coopetition(
     steps: int = 16_000,
     *,
     clamped: Collection[str] = (),
-    stop_below: float | None = 1e-6,
 ) -> Trajectory:
-    """Learn a, b, c and d at a learning rate of 1.
+    """Learn a, b, c and d at a learning rate of 1; a seed stops once its loss is below 1e-6.
 
     Args:
         model: The loss.
         seeds: Seeds of the draws; they do not depend on ``mu1`` or ``alpha``.
         steps: Most updates to make.
         clamped: Vectors held at their targets.
-        stop_below: A seed stops once its loss is below this.
 
     Raises:
         ValueError: As ``gradient_descent``.
     """
-    return gradient_descent(
-        model.dims, model.loss, seeds, steps, clamped=clamped, stop_below=stop_below
-    )
+    return gradient_descent(model.dims, model.loss, seeds, steps, clamped=clamped, stop_below=1e-6)
 
 
 def outcomes(model: CoopetitionModel, trajectory: Trajectory) -> pd.DataFrame:

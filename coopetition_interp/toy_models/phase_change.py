@@ -1,6 +1,6 @@
 """The toy model of a phase change: three vectors learned through their tensor product.
 
-Thesis, Section 4.4.2 and Figures 4.6a, 4.7. With nothing clamped the loss rests on a plateau, then
+Thesis, section 4.4.2. With nothing clamped the loss rests on a plateau, then
 falls at once; with c clamped the plateau is shorter; with b and c clamped the error of a shrinks by
 a constant factor per step, a smooth exponential.
 """
@@ -19,7 +19,7 @@ PHASE_CHANGE_CLAMPS: dict[str, tuple[str, ...]] = {
     "c": ("c",),
     "b and c": ("b", "c"),
 }
-"""The curves of Figure 4.6a: their names, and the vectors held at their targets."""
+"""Names of what is clamped, and the vectors that are held at their targets."""
 
 
 def simulate_phase_change(

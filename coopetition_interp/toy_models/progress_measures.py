@@ -1,6 +1,6 @@
 """Progress measures of the toy models: what a checkpoint would do with some vectors perfected.
 
-Unlike a clamp, a progress measure leaves training alone (thesis, Section 4.4.3 and Figure 4.7).
+Unlike a clamp, a progress measure leaves training alone (thesis, section 4.4.3).
 """
 
 from __future__ import annotations

@@ -11,11 +11,12 @@ from coopetition_interp.analysis.ablation import (
     head_alone,
     head_to_head_connectivity,
     layer_to_layer_ablation,
-    layer_to_output_ablation,
+    layer_to_output_cut,
     single_head_ablations,
 )
 from coopetition_interp.interventions import AblateHeads
-from coopetition_interp.tasks.exemplar_label.sequences import METRICS
+from coopetition_interp.tasks.exemplar_label.evaluation import score_model
+from coopetition_interp.tasks.exemplar_label.sequences import METRICS, summarise
 from tests.reference_model import reference_forward
 from tests.small_models import SMALL, n_hooks, small_model, small_sequences
 
@@ -91,24 +92,22 @@ def test_single_and_all_but_one(model, sequences, reference, layer):
 
 def test_clamps_are_held_in_the_intact_model_too(model, sequences, reference):
     off = (1, 2)
-    table = single_head_ablations(model, sequences, 0, clamps=[AblateHeads([off])])
+    heads = {f"head {head}": [(0, head)] for head in HEADS}
+    table = ablate_preserving(model, sequences, heads, ["nothing"], clamps=[AblateHeads([off])])
     for head in HEADS:
         assert_row(table.loc[head], reference([(0, head), off]), reference([off]), sequences)
 
 
+def loss_cut_from_output(model, sequences, layer):
+    return summarise(score_model(model, sequences, layer_to_output_cut(model, layer)))["loss"]
+
+
 def test_layer_to_output(model, sequences, reference):
-    layer_0 = [(0, head) for head in HEADS]
-    table = layer_to_output_ablation(model, sequences, 0)
-    assert len(table) == 1
-    logits = reference(layer_0, ["pattern.1", "v.1"])
-    assert_row(table.loc[0], logits, reference(), sequences)
-    layer_1 = [(1, head) for head in HEADS]
-    assert_row(
-        layer_to_output_ablation(model, sequences, 1).loc[0],
-        reference(layer_1),
-        reference(),
-        sequences,
-    )
+    kept = {0: ["pattern.1", "v.1"], 1: []}  # after the last layer there is nothing to keep
+    for layer in (0, 1):
+        logits = reference([(layer, head) for head in HEADS], kept[layer])
+        loss, _ = expected(logits, sequences)
+        assert loss_cut_from_output(model, sequences, layer) == pytest.approx(loss, abs=1e-10)
 
 
 def test_layer_to_output_takes_the_layers_output_from_the_final_residual(model, sequences):
@@ -118,7 +117,7 @@ def test_layer_to_output_takes_the_layers_output_from_the_final_residual(model, 
     with torch.no_grad():
         logits = model.unembed(model.ln_final(residual))[:, -1]
     loss, _ = expected(logits, sequences)
-    assert layer_to_output_ablation(model, sequences, 0).loss.item() == pytest.approx(loss)
+    assert loss_cut_from_output(model, sequences, 0) == pytest.approx(loss)
 
 
 def test_layer_to_layer(model, sequences, reference):

@@ -4,18 +4,23 @@ import pytest
 import torch
 from torch.func import vmap
 
-from coopetition_interp.analysis.ablation import layer_to_output_ablation, layer_to_output_cut
 from coopetition_interp.analysis.attention_strengths import (
     head_strengths,
     induction_strength,
 )
 from coopetition_interp.analysis.checkpoints import (
     checkpoint_models,
-    metrics_over_checkpoints,
+    evaluate_checkpoints,
     over_checkpoints,
     strengths_over_checkpoints,
 )
-from coopetition_interp.interventions import AblateHeads, GraftIn, PreviousTokenHeads, run_clamped
+from coopetition_interp.interventions import (
+    AblateHeads,
+    GraftIn,
+    Preserve,
+    PreviousTokenHeads,
+    run_clamped,
+)
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training.run_directory import RunError
 
@@ -39,11 +44,16 @@ def test_each_checkpoint_is_measured_with_its_own_weights(short_run, sequences):
 
 @pytest.mark.parametrize(
     "clamps",
-    [(), (AblateHeads([(1, 0)]),), (PreviousTokenHeads([(0, 1)]),)],
-    ids=["plain", "ablated", "previous token"],
+    [
+        (),
+        (AblateHeads([(1, 0)]),),
+        (PreviousTokenHeads([(0, 1)]),),
+        (Preserve(patterns=True, values=True), AblateHeads([(0, 0), (0, 1)])),
+    ],
+    ids=["plain", "ablated", "previous token", "two passes"],
 )
 def test_metrics_are_those_of_all_checkpoints_stacked(short_run, sequences, clamps):
-    found = metrics_over_checkpoints(short_run, sequences, clamps)
+    found = evaluate_checkpoints(short_run, clamps, sequences={"train": sequences})
     weights = [short_run.weights(seen) for seen in short_run.checkpoints]
     stacked = {name: torch.stack([each[name] for each in weights]) for name in weights[0]}
     model = short_run.model("first")
@@ -68,13 +78,6 @@ def test_strengths_under_clamps(short_run, sequences):
     assert held.previous_token_strength.item() == pytest.approx(0.25)
 
 
-def test_an_ablation_as_a_progress_measure(short_run, sequences):
-    by_table = over_checkpoints(short_run, sequences, layer_to_output_ablation)
-    cut = layer_to_output_cut(short_run.model("first"), 0)
-    by_clamps = metrics_over_checkpoints(short_run, sequences, cut)
-    np.testing.assert_allclose(by_table.loss, by_clamps.loss, atol=1e-5)  # float32
-
-
 def test_evaluators_go_through_as_they_are(short_run):
     chosen = {name: each[:50] for name, each in short_run.evaluation_sequences.items()}
     table = over_checkpoints(short_run, chosen, evaluate, short_run.checkpoints[:2])
@@ -84,9 +87,10 @@ def test_evaluators_go_through_as_they_are(short_run):
 def test_a_graft_fixes_what_checkpoints_share(short_run, sequences):
     donor = str(short_run.checkpoint_path("last"))
     last_layer = short_run.config.model.n_layers - 1
-    table = metrics_over_checkpoints(short_run, sequences, [GraftIn(donor, last_layer)])
+    sequences = {"train": sequences}
+    table = evaluate_checkpoints(short_run, [GraftIn(donor, last_layer)], sequences=sequences)
     # Only the final LayerNorm and the unembedding still differ between checkpoints.
-    plain = metrics_over_checkpoints(short_run, sequences)
+    plain = evaluate_checkpoints(short_run, sequences=sequences)
     assert table.loss.iloc[-1] == pytest.approx(plain.loss.iloc[-1], abs=1e-5)  # float32
     assert table.loss.iloc[0] != pytest.approx(plain.loss.iloc[0], abs=1e-4)
 
@@ -99,12 +103,3 @@ def test_a_checkpoint_that_is_not_there_is_an_error_before_any_work(short_run, s
     with pytest.raises(RunError, match=f"no checkpoint at {missing}.*nearest"):
         over_checkpoints(short_run, sequences, measure, [short_run.checkpoints[0], missing])
     assert list(checkpoint_models(short_run, [])) == []
-
-
-def test_compiled_metrics_over_checkpoints_are_the_uncompiled_ones(short_run, sequences):
-    chosen = short_run.checkpoints[-2:]
-    plain, compiled = (
-        metrics_over_checkpoints(short_run, sequences, checkpoints=chosen, compile=how)
-        for how in (False, True)
-    )
-    pd.testing.assert_frame_equal(plain, compiled, atol=1e-5, rtol=0)

@@ -6,7 +6,7 @@ import torch
 from small_models import small_model, small_sequences
 
 from coopetition_interp.analysis.checkpoints import (
-    metrics_over_checkpoints,
+    evaluate_checkpoints,
     strengths_over_checkpoints,
 )
 from coopetition_interp.command_line import main
@@ -144,7 +144,8 @@ def test_compiled_phases_are_the_same_training(config, tmp_path):
 
 def test_progress_measures_hold_what_is_active(run):
     sequences = run.evaluation_sequences["train"][:100]
-    table = metrics_over_checkpoints(run, sequences, run.config.clamps).set_index("sequences_seen")
+    table = evaluate_checkpoints(run, run.config.clamps, sequences={"train": sequences})
+    table = table.set_index("sequences_seen")
     strengths = strengths_over_checkpoints(run, sequences, [During(PREVIOUS, stop=640)])
     for seen in run.checkpoints:
         held = active_at(CLAMPS, seen)

@@ -2,14 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coopetition_interp.analysis.landmarks import Landmarks, Peak
-from coopetition_interp.reporting.evaluators import evaluator_curves, evaluator_grid
+from coopetition_interp.reporting.evaluators import evaluator_curves
 from coopetition_interp.reporting.style import (
     EVALUATOR_STYLES,
     PALETTE,
     evaluator_styles,
     sequence_count,
-    sequences_seen_axis,
 )
 
 SEEN = [0, 1_000_000, 2_000_000]
@@ -20,14 +18,6 @@ ACCURACY = {
     "train": [0.5, 0.95, 1.0],
     "iwl": [np.nan] * 3,
 }
-FOUND = Landmarks(
-    plateau_end=250_000.0,
-    flip_peak=Peak(1e6, 0.7, at_end=False),
-    crossing=1.5e6,
-    icl_peak=Peak(1e6, 0.9, at_end=False),
-    final={"icl": 0.8, "ciwl": 0.9, "flip": 0.1},
-    sequences_seen=2_000_000,
-)
 
 
 def metrics():
@@ -71,44 +61,11 @@ def test_other_evaluators_and_metrics():
     assert loss.layout.yaxis.range is None
 
 
-def test_landmarks_sit_on_their_curves_and_are_numbered_in_order():
-    figure = evaluator_curves(metrics(), landmarks=FOUND)
-    marks = [trace for trace in figure.data if "markers" in trace.mode]
-    assert [(trace.name, trace.x[0], round(trace.y[0], 6)) for trace in marks] == [
-        ("1: plateau ends, 250k", 0.25, 0.6125),
-        ("2: Flip peaks (0.70), 1M", 1.0, 0.7),
-        ("3: ICL peaks (0.90), 1M", 1.0, 0.9),
-        ("4: Flip falls through 0.5, 1.5M", 1.5, 0.4),
-    ]
-
-
-def test_landmarks_that_did_not_happen_or_whose_curve_is_not_drawn_are_left_out():
-    nothing = Landmarks(None, None, None, None, {}, 2_000_000)
-    assert len(evaluator_curves(metrics(), landmarks=nothing).data) == 4
-    only_icl = evaluator_curves(metrics(), ["icl"], landmarks=FOUND)
-    assert [trace.name for trace in only_icl.data] == ["ICL", "1: ICL peaks (0.90), 1M"]
-
-
-def test_a_panel_per_run_and_one_legend():
-    runs = {f"seed {seed}": metrics() for seed in range(4)}
-    figure = evaluator_grid(runs, ["icl", "flip"], columns=3)
-    assert len(figure.data) == 8
-    assert [note.text for note in figure.layout.annotations] == list(runs)
-    assert [trace.showlegend for trace in figure.data] == [True] * 2 + [False] * 6
-    assert len({trace.xaxis for trace in figure.data}) == 4
-    assert len(figure.layout.shapes) == 4  # chance, in every panel
-    assert len(evaluator_grid({"alone": metrics()}).data) == 4
-
-
 def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match="no evaluator 'held_out_icl'"):
         evaluator_curves(metrics(), ["held_out_icl"])
     with pytest.raises(ValueError, match="NaN throughout: take 'accuracy'"):
         evaluator_curves(metrics(), ["iwl"])
-    with pytest.raises(ValueError, match="panel 'second': the table of metrics is empty"):
-        evaluator_grid({"first": metrics(), "second": pd.DataFrame()})
-    with pytest.raises(ValueError, match="no runs to draw"):
-        evaluator_grid({})
 
 
 def test_evaluators_without_a_colour_of_their_own_take_different_ones():
@@ -132,4 +89,3 @@ def test_evaluators_without_a_colour_of_their_own_take_different_ones():
 )
 def test_a_number_of_sequences_has_three_digits_and_a_unit(sequences, words):
     assert sequence_count(sequences) == words
-    assert sequences_seen_axis(type="log")["type"] == "log"

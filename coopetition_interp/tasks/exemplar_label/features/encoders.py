@@ -22,8 +22,6 @@ EFFICIENTNET_LITE0 = "efficientnet-lite0"
 
 # Seeds the weights of an encoder that is not pretrained: it is as fixed as a pretrained one.
 _RANDOM_WEIGHTS_SEED = 0
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_SD = (0.229, 0.224, 0.225)
 
 
 class EncoderUnavailableError(RuntimeError):
@@ -50,15 +48,21 @@ class FrozenEncoder(nn.Module):
 
     Attributes:
         d_feature: Length of the penultimate layer's vector.
-        mean: ImageNet's mean of each colour.
-        sd: ImageNet's standard deviation of each colour.
+        mean: What is taken off each colour.
+        sd: What each colour is then divided by.
     """
 
     mean: Tensor
     sd: Tensor
 
-    def __init__(self, name: str, network: nn.Module):
+    def __init__(self, name: str, network: nn.Module, preprocessing: Any):
         """Cuts the classifier, the last linear layer of `network`, off.
+
+        Args:
+            name: Of the encoder, for errors.
+            network: A classifier.
+            preprocessing: A torchvision preset, `weights.transforms()`. Its `mean` and `std` are
+                taken; the size of images is the caller's.
 
         Raises:
             ValueError: The network has no linear layer to end in.
@@ -79,14 +83,14 @@ class FrozenEncoder(nn.Module):
         self.name = name
         self.d_feature = classifier.in_features
         self.network = network.eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("sd", torch.tensor(_IMAGENET_SD)[:, None, None], persistent=False)
+        for buffer, of_colours in (("mean", preprocessing.mean), ("sd", preprocessing.std)):
+            self.register_buffer(buffer, torch.tensor(of_colours)[:, None, None], persistent=False)
 
     @torch.inference_mode()
     def forward(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch d_feature"]:
-        """Features of RGB images with values in 0..1, normalised here as ImageNet's.
+        """Features of RGB images with values in 0..1, normalised here as the network was trained.
 
         Raises:
             ValueError: The network takes no images of this size.
@@ -133,16 +137,16 @@ def load_encoder(name: str = DEFAULT_ENCODER, pretrained: bool = True) -> Frozen
             package is not installed.
     """
     if name == EFFICIENTNET_LITE0:
-        return FrozenEncoder(name, _with_fixed_seed(lambda: _efficientnet(pretrained)))
+        network = _with_fixed_seed(lambda: _efficientnet(pretrained))
+        return FrozenEncoder(name, network, _weights_of(DEFAULT_ENCODER).transforms())
     if name not in encoder_names():
         raise ValueError(
             f"unknown encoder {name!r}: use {EFFICIENTNET_LITE0!r}, or a classification model of "
             "torchvision.models such as 'resnet18', 'resnet50' or 'convnext_tiny'"
         )
     weights = _torchvision_weights(name) if pretrained else None
-    return FrozenEncoder(
-        name, _with_fixed_seed(lambda: torchvision().models.get_model(name, weights=weights))
-    )
+    network = _with_fixed_seed(lambda: torchvision().models.get_model(name, weights=weights))
+    return FrozenEncoder(name, network, _weights_of(name).transforms())
 
 
 def _with_fixed_seed(build: Callable[[], nn.Module]) -> nn.Module:
@@ -151,13 +155,18 @@ def _with_fixed_seed(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
+def _weights_of(name: str) -> Any:
+    """What torchvision knows of a model's default weights; nothing is downloaded."""
+    return torchvision().models.get_model_weights(name).DEFAULT
+
+
 def _torchvision_weights(name: str) -> Any:
     """A torchvision model's default ImageNet weights, downloaded and found to be sound.
 
     torchvision's model builders read the downloaded file with the full unpickler; reading it here
     with the restricted one first refuses any file that holds more than tensors.
     """
-    weights = torchvision().models.get_model_weights(name).DEFAULT
+    weights = _weights_of(name)
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     if not file.exists() and not downloads_allowed():
         raise EncoderUnavailableError(

@@ -56,7 +56,7 @@ from coopetition_interp.tasks.exemplar_label.features.transforms import (
 )
 
 _CHARACTERS_PER_CHUNK = 4
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 @config_class

@@ -19,14 +19,13 @@ from coopetition_interp.files.tensor_file import not_finite_floats, read_tensor_
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank
 
 N_ITERATIONS = 25
+"""How often centroids are moved."""
+
 _VECTORS_AT_ONCE = 4096
 
 
 def cosine_k_means(
-    vectors: Float[Tensor, "n_vectors d"],
-    n_clusters: int,
-    seed: int,
-    n_iterations: int = N_ITERATIONS,
+    vectors: Float[Tensor, "n_vectors d"], n_clusters: int, seed: int
 ) -> tuple[Float[Tensor, "n_clusters d"], Int64[Tensor, " n_vectors"]]:
     """Lloyd's iteration on the unit sphere, from vectors drawn at random.
 
@@ -36,7 +35,6 @@ def cosine_k_means(
         vectors: What is clustered; of each its direction alone counts.
         n_clusters: How many clusters.
         seed: Of the vectors that they begin at.
-        n_iterations: How often centroids are moved.
 
     Returns:
         Centroids of length 1, and the cluster of each vector: that of the most similar centroid.
@@ -51,7 +49,7 @@ def cosine_k_means(
     unit = F.normalize(vectors.float(), dim=1)
     order = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))
     centroids = unit[order[:n_clusters]]
-    for _ in range(n_iterations):
+    for _ in range(N_ITERATIONS):
         similarity, cluster = _nearest(unit, centroids)
         sums = torch.zeros_like(centroids).index_add_(0, cluster, unit)
         empty = (cluster.bincount(minlength=n_clusters) == 0).nonzero()[:, 0]

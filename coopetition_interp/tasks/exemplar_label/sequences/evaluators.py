@@ -117,25 +117,16 @@ def standard_evaluators(
     )
 
 
-def matched_evaluators(
-    n_pairs: int = 2,
-    n_sequences: int = 5000,
-    n_classes: int | None = 1600,
-    n_exemplars: int | None = 5,
-) -> tuple[EvaluatorConfig, ...]:
-    """ICL and Flip on sequences whose context shows the query exemplar itself (paper, Figure 6).
+def matched_evaluators(n_sequences: int = 5000) -> tuple[EvaluatorConfig, ...]:
+    """ICL and Flip on sequences whose context shows the query exemplar itself.
 
     They score training on "matched" sequences on what it was trained on: "icl_matched" and
     "flip_matched".
     """
     icl = EvaluatorConfig(
-        "icl_matched",
-        SequenceConfig(kind="icl_matched", n_pairs=n_pairs),
-        n_sequences=n_sequences,
-        n_classes=n_classes,
-        n_exemplars=n_exemplars,
+        "icl_matched", SequenceConfig(kind="icl_matched"), n_sequences=n_sequences
     )
-    flip = SequenceConfig(kind="flip_matched", n_pairs=n_pairs)
+    flip = SequenceConfig(kind="flip_matched")
     return icl, icl.replace(name="flip_matched", sequences=flip)
 
 
@@ -168,10 +159,6 @@ def induction_evaluators(
     n_pairs: int = 2,
     n_sequence_labels: int = 5,
     n_sequences: int = 5000,
-    label_pair_train_fraction: float = 0.8,
-    label_pair_seed: int = 0,
-    held_out_exemplars: bool = True,
-    held_out_classes: bool = True,
 ) -> tuple[EvaluatorConfig, ...]:
     """The test sets of the induction-head work (thesis section 4.2.1), scored over all labels.
 
@@ -182,30 +169,24 @@ def induction_evaluators(
         n_pairs: Context pairs, as in training.
         n_sequence_labels: Labels there are, as in training.
         n_sequences: Sequences of each evaluator.
-        label_pair_train_fraction: Share of label pairs trained on, as in training.
-        label_pair_seed: Seed of the split of label pairs, as in training.
-        held_out_exemplars: Whether there are exemplars that training leaves out.
-        held_out_classes: Whether there are classes that training leaves out.
     """
     seen = SequenceConfig(
         kind="icl_only",
         n_pairs=n_pairs,
         n_sequence_labels=n_sequence_labels,
         label_pairs="train",
-        label_pair_train_fraction=label_pair_train_fraction,
-        label_pair_seed=label_pair_seed,
+        label_pair_train_fraction=0.8,
     )
     train = EvaluatorConfig(
         "train", seen, n_sequences=n_sequences, n_classes=None, n_exemplars=None, score="accuracy"
     )
     unseen_pairs = seen.replace(label_pairs="held_out")
-    evaluators = [train]
-    if held_out_exemplars:
-        evaluators.append(train.replace(name="held_out_exemplars", exemplars="held_out"))
-    if held_out_classes:
-        evaluators.append(train.replace(name="held_out_classes", classes="held_out"))
-    evaluators.append(train.replace(name="held_out_label_pairs", sequences=unseen_pairs))
-    return tuple(evaluators)
+    return (
+        train,
+        train.replace(name="held_out_exemplars", exemplars="held_out"),
+        train.replace(name="held_out_classes", classes="held_out"),
+        train.replace(name="held_out_label_pairs", sequences=unseen_pairs),
+    )
 
 
 def make_evaluation_sequences(

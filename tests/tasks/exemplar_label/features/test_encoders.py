@@ -17,6 +17,7 @@ from coopetition_interp.tasks.exemplar_label.features.encoders import (
 )
 
 SMALL = "mobilenet_v3_small"
+PRESET = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
 IMAGES = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
 
@@ -51,10 +52,31 @@ def test_features_are_what_the_classifier_reads(name, classifier_path):
     sd = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
     with torch.no_grad():
         logits = network((images - mean) / sd)
-        encoder = FrozenEncoder(name, network)
+        encoder = FrozenEncoder(name, network, PRESET)
         features = encoder(images)
         assert features.shape == (2, encoder.d_feature) == (2, classifier.in_features)
         torch.testing.assert_close(classifier(features), logits)
+
+
+def test_a_square_grey_drawing_is_read_as_by_torchvisions_own_transform():
+    """But for the size, which is the caller's: no margin is cut off, and none is added."""
+    drawing = torch.rand(1, 1, 105, 105, generator=torch.Generator().manual_seed(2))
+    encoder = load_encoder(SMALL, pretrained=False)
+    weights = torchvision.models.get_model_weights(SMALL).DEFAULT
+    whole = weights.transforms(crop_size=224, resize_size=224)(drawing.expand(-1, 3, -1, -1))
+    ours = torch.nn.functional.interpolate(drawing, (224, 224), mode="bilinear", antialias=True)
+    ours = ours.expand(-1, 3, -1, -1)
+    # Resized as three colours or as one: the last digits of float32 may differ.
+    torch.testing.assert_close((ours - encoder.mean) / encoder.sd, whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(encoder(ours), encoder.network(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_normalised_as_the_weights_were_trained():
+    preset = torchvision.models.EfficientNet_V2_L_Weights.DEFAULT.transforms()
+    grey = FrozenEncoder(SMALL, torchvision.models.get_model(SMALL), preset)
+    assert grey.mean.flatten().tolist() == grey.sd.flatten().tolist() == [0.5] * 3
+    of_imagenet = torch.tensor([0.485, 0.456, 0.406])
+    assert torch.equal(load_encoder("resnet18", pretrained=False).mean.flatten(), of_imagenet)
 
 
 def test_the_papers_encoder_gives_512_features():
@@ -81,7 +103,7 @@ def test_an_encoder_stays_frozen():
 def test_pretrained_weights_are_the_downloaded_ones(weights_folder):
     network = torchvision.models.get_model(SMALL, weights=None)
     torch.save(network.state_dict(), weights_folder / weights_file_name(SMALL))
-    assert torch.equal(load_encoder(SMALL)(IMAGES), FrozenEncoder(SMALL, network)(IMAGES))
+    assert torch.equal(load_encoder(SMALL)(IMAGES), FrozenEncoder(SMALL, network, PRESET)(IMAGES))
 
 
 def test_weights_that_cannot_be_downloaded_name_the_mend(weights_folder):
@@ -133,9 +155,8 @@ def test_a_network_without_a_linear_classifier_is_refused():
 
 
 def test_an_image_size_the_network_cannot_read_is_refused():
-    encoder = FrozenEncoder(
-        "vit", torchvision.models.VisionTransformer(32, 16, 1, 2, hidden_dim=8, mlp_dim=8)
-    )
+    network = torchvision.models.VisionTransformer(32, 16, 1, 2, hidden_dim=8, mlp_dim=8)
+    encoder = FrozenEncoder("vit", network, PRESET)
     assert encoder(IMAGES[..., :32, :32]).shape == (2, 8)
     with pytest.raises(ValueError, match="'vit' cannot read 48x48 px images"):
         encoder(IMAGES)
