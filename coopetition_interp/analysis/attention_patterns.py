@@ -15,8 +15,18 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from coopetition_interp.analysis.checkpoints import over_checkpoints, spread_checkpoints
-from coopetition_interp.interventions import BoundClamps, Clamp, bind, run_clamped_with_cache
+from coopetition_interp.analysis.checkpoints import (
+    checkpoint_models,
+    one_table,
+    spread_checkpoints,
+)
+from coopetition_interp.interventions import (
+    BoundClamps,
+    Clamp,
+    bind,
+    bind_phases,
+    run_clamped_with_cache,
+)
 from coopetition_interp.interventions.heads import Head, as_heads, check_heads, layer_heads
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
@@ -121,7 +131,7 @@ def attention_over_checkpoints(
         heads: (layer, head) pairs, from 0; None for all.
         n_checkpoints: At most so many, evenly spread, the first and the last among them.
         n_sequences: The evaluator's first so many, or as many as it has.
-        clamps: Held on each checkpoint; donors are read once.
+        clamps: As for `evaluate_checkpoints`.
         device: Where the model runs.
         progress: Show a progress bar.
 
@@ -137,14 +147,12 @@ def attention_over_checkpoints(
         if number < 1:
             raise ValueError(f"{name} must be at least 1; got {number}")
     first = run.model("first", device)
-    chosen, bound = _chosen_heads(first, heads), bind(clamps, first)
+    chosen, bound = _chosen_heads(first, heads), bind_phases(clamps, first)
     sequences = sequences_of(run, evaluator)[:n_sequences].to(device)
-
-    def measure(model: ExemplarLabelTransformer, sequences: Sequences) -> pd.DataFrame:
-        return mean_attention(model, sequences, chosen, bound)
-
-    checkpoints = spread_checkpoints(run, n_checkpoints)
-    return over_checkpoints(run, sequences, measure, checkpoints, device, progress)
+    models = checkpoint_models(run, spread_checkpoints(run, n_checkpoints), device, progress)
+    return one_table(
+        (seen, mean_attention(model, sequences, chosen, bound.at(seen))) for seen, model in models
+    )
 
 
 def sequences_of(run: Run, evaluator: str) -> Sequences:

@@ -94,7 +94,7 @@ def over_checkpoints(
         RunError: See `checkpoint_models`.
     """
     models = checkpoint_models(run, checkpoints, device, progress)
-    return _joined((seen, measure(model, sequences)) for seen, model in models)
+    return one_table((seen, measure(model, sequences)) for seen, model in models)
 
 
 def evaluate_checkpoints(
@@ -128,7 +128,7 @@ def evaluate_checkpoints(
     sequences = run.evaluation_sequences if sequences is None else sequences
     batches = {name: moved(batch, device) for name, batch in sequences.items()}
     models = checkpoint_models(run, checkpoints, device, progress)
-    return _joined(
+    return one_table(
         (seen, run.config.evaluator(model, bound.at(seen))(batches)) for seen, model in models
     )
 
@@ -163,12 +163,12 @@ def strengths_over_checkpoints(
     bound = bind_phases(clamps, run.model("first", device))
     sequences = sequences.to(device)
     models = checkpoint_models(run, checkpoints, device, progress)
-    return _joined(
+    return one_table(
         (seen, head_strengths(model, sequences, bound.at(seen))) for seen, model in models
     )
 
 
-def _joined(tables: Iterable[tuple[int, pd.DataFrame]]) -> pd.DataFrame:
+def one_table(tables: Iterable[tuple[int, pd.DataFrame]]) -> pd.DataFrame:
     """Tables of several moments as one, with `sequences_seen` as first column."""
     joined = []
     for seen, table in tables:

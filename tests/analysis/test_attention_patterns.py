@@ -15,7 +15,7 @@ from coopetition_interp.analysis.attention_patterns import (
 )
 from coopetition_interp.analysis.attention_strengths import query_attention
 from coopetition_interp.analysis.right_label_places import with_right_label_in
-from coopetition_interp.interventions import PreviousTokenHeads
+from coopetition_interp.interventions import During, PreviousTokenHeads
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import RunError, load_run
 
@@ -111,6 +111,18 @@ def test_over_checkpoints(short_run):
     assert [q for q in without_answer["query"].unique() if q.startswith("query")] == [
         "query (none right)"
     ]
+
+
+def test_a_timed_clamp_is_held_on_the_checkpoints_of_its_time(short_run):
+    first, last = short_run.checkpoints[0], short_run.checkpoints[-1]
+    held = During(PreviousTokenHeads([(0, 2)]), start=last)
+    table = attention_over_checkpoints(short_run, "icl", [(0, 2)], 2, 50, clamps=[held])
+    attention = {
+        seen: entries(table[table.sequences_seen == seen], 0, 2)["label B", "exemplar B"]
+        for seen in (first, last)
+    }
+    assert attention[last] == pytest.approx(1)
+    assert attention[first] != pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize(
