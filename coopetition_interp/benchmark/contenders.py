@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformer_lens import HookedTransformer
 
-from coopetition_interp.interventions import Clamp
+from coopetition_interp.interventions import Clamp, bind_phases
 from coopetition_interp.tasks.exemplar_label.features import FeatureBank, GaussianFeatures
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import (
+    BatchesTogether,
     SequenceConfig,
     Sequences,
     SequenceSampler,
 )
+from coopetition_interp.tasks.exemplar_label.task import query_loss
+from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
 from coopetition_interp.training.schedules import OptimizerConfig
-from coopetition_interp.training.training_step import TrainingStep
+from coopetition_interp.training.training_step import STEPS_AHEAD, TrainingStep
 
 BATCH_SIZE = 32
 N_STEPS = 10**6
@@ -39,28 +42,35 @@ class Setting:
         bank: Features.
         sequences: How they are put in sequences.
         shape: Of the model.
+        n_grouped: How many runs are trained as one where runs are grouped.
     """
 
     title: str
     bank: FeatureBank
     sequences: SequenceConfig
     shape: ModelConfig
+    n_grouped: int
 
     def __post_init__(self) -> None:
+        self.sampler = self.sampler_of(seed=0)
+
+    def sampler_of(self, seed: int) -> SequenceSampler:
+        """What draws the batches of the run with this seed."""
         split = self.bank.split()
-        self.sampler = SequenceSampler(
+        return SequenceSampler(
             self.bank,
             self.sequences,
             classes=split.train_classes,
             exemplars=split.train_exemplars,
             batch_size=BATCH_SIZE,
-            seed=0,
+            seed=seed,
         )
 
-    def model(self) -> ExemplarLabelTransformer:
-        """A fresh one."""
+    def model(self, seed: int = 0) -> ExemplarLabelTransformer:
+        """A fresh one, with the initial weights of this seed."""
         n_labels, n_pairs = self.sampler.n_labels, self.sequences.n_pairs
-        model = self.shape.build(self.bank.d_feature, n_labels, n_pairs)
+        shape = self.shape.replace(init_seed=seed)
+        model = shape.build(self.bank.d_feature, n_labels, n_pairs)
         assert isinstance(model, ExemplarLabelTransformer)
         return model
 
@@ -74,7 +84,7 @@ def full_size() -> Setting:
     """12,800 labels, 512 features, 5 tokens: the paper's size."""
     # Fewer exemplars than Omniglot's 20 are the same work per batch in a quarter of the memory.
     bank = GaussianFeatures(n_classes=12_800, n_exemplars=5, d_feature=512).load()
-    return Setting("full size", bank, SequenceConfig(), ModelConfig())
+    return Setting("full size", bank, SequenceConfig(), ModelConfig(), n_grouped=4)
 
 
 def small_size() -> Setting:
@@ -82,13 +92,13 @@ def small_size() -> Setting:
     bank = GaussianFeatures(n_classes=50, n_exemplars=1, d_feature=512).load()
     sequences = SequenceConfig(kind="icl_only", n_sequence_labels=5)
     shape = ModelConfig(positions="rotary", position_base=10_000.0)
-    return Setting("small size", bank, sequences, shape)
+    return Setting("small size", bank, sequences, shape, n_grouped=8)
 
 
 class Contender(Protocol):
     """A step of training."""
 
-    members: ClassVar[int]
+    members: int
 
     def __init__(self, setting: Setting) -> None: ...
 
@@ -99,7 +109,7 @@ class Contender(Protocol):
 class OurStep:
     """A `TrainingStep`, as runs take it."""
 
-    members: ClassVar[int] = 1
+    members = 1
 
     def __init__(self, setting: Setting, clamps: Iterable[Clamp] = ()):
         self._batch = setting.batches()
@@ -109,6 +119,7 @@ class OurStep:
             N_STEPS,
             setting.sampler.batch(0),
             tuple(clamps),
+            loss=query_loss,
         )
 
     def __call__(self) -> Tensor:
@@ -116,10 +127,38 @@ class OurStep:
         return self._step(self._batch())
 
 
+class OurGroupedStep:
+    """A `GroupedStep`, as `train_together` takes it: a step of `Setting.n_grouped` runs at once."""
+
+    def __init__(self, setting: Setting):
+        seeds = range(setting.n_grouped)
+        self.members = len(seeds)
+        self._batches = BatchesTogether([setting.sampler_of(seed) for seed in seeds])
+        self.step = GroupedStep([self._member(setting, seed) for seed in seeds])
+        self._scales = iter(())
+
+    @staticmethod
+    def _member(setting: Setting, seed: int) -> MemberStep:
+        model, example = setting.model(seed), setting.sampler.batch(0)
+        no_clamps = bind_phases((), model)
+        return MemberStep(
+            model, OptimizerConfig(), N_STEPS, example, no_clamps, compile=True, loss=query_loss
+        )
+
+    def __call__(self) -> Tensor:
+        """Takes a step of every run."""
+        done = self.step.steps_done
+        scales = next(self._scales, None)
+        if scales is None:
+            self._scales = iter(self.step.scales(done + STEPS_AHEAD))
+            scales = next(self._scales)
+        return self.step(self._batches(done), scales)
+
+
 class PlainLoop:
     """What one writes first: TransformerLens's own blocks, all positions' logits, default Adam."""
 
-    members: ClassVar[int] = 1
+    members = 1
 
     def __init__(self, setting: Setting):
         self._batch = setting.batches()
@@ -173,7 +212,7 @@ class GoodLoop(PlainLoop):
 class Floor:
     """What no step can do without: the unembedding's three products, a softmax, one fused Adam."""
 
-    members: ClassVar[int] = 1
+    members = 1
 
     def __init__(self, setting: Setting):
         model = setting.model()
@@ -192,9 +231,10 @@ class Floor:
         return gradients
 
 
-OURS = "ours"
+OURS, GROUPED = "ours", "ours grouped"
 STEPS: dict[str, type[Contender]] = {
     OURS: OurStep,
+    GROUPED: OurGroupedStep,
     "plain TransformerLens loop": PlainLoop,
     "good user's loop": GoodLoop,
     "floor": Floor,

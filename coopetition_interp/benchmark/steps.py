@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from coopetition_interp.benchmark.contenders import (
+    GROUPED,
     OURS,
     STEPS,
     OurStep,
@@ -13,8 +14,10 @@ from coopetition_interp.benchmark.contenders import (
     small_size,
 )
 from coopetition_interp.benchmark.described_machine import peak_memory_gb
-from coopetition_interp.benchmark.side_by_side import Effort, Row, side_by_side
+from coopetition_interp.benchmark.side_by_side import Effort, Row, Times, side_by_side
 from coopetition_interp.interventions import AblateHeads, Clamp, HeadTemperature, PreviousTokenHeads
+
+SAMPLING = "sampling"
 
 
 def benchmark_full(effort: Effort) -> list[Row]:
@@ -33,15 +36,27 @@ def benchmark_small(effort: Effort) -> list[Row]:
 def _steps(setting: Setting, effort: Effort) -> list[Row]:
     steps = {name: make(setting) for name, make in STEPS.items()}
     batch = setting.batches()
-    sampling = "sampling"
-    times = side_by_side({**steps, sampling: batch}, effort)
-    rows = times.rows(setting.title)
-    for name, step in steps.items():
-        if name != OURS:
-            faster = times.ratio(name, OURS) / step.members
-            rows.append(Row(setting.title, f"ours, times the speed of: {name}", faster, "x"))
-    share = 100 * times.ratio(sampling, OURS)
-    return [*rows, Row(setting.title, "sampling, share of a step", share, "%")]
+    times = side_by_side({**steps, SAMPLING: batch}, effort)
+    return rows_of_steps(setting.title, times, {name: step.members for name, step in steps.items()})
+
+
+def rows_of_steps(part: str, times: Times, members: Mapping[str, int]) -> list[Row]:
+    """What was measured of steps, and of sampling a batch, with the ratios that matter.
+
+    Args:
+        part: Of which part.
+        times: Of each step, and of `SAMPLING`.
+        members: How many models a call of each step trains, by its name.
+    """
+    rows = times.rows(part)
+    for name, n_models in members.items():
+        if name == GROUPED:
+            what = f"{GROUPED} of {n_models}, times the sequences per second of {OURS}"
+            rows.append(Row(part, what, n_models * times.ratio(OURS, name), "x"))
+        elif name != OURS:
+            faster = times.ratio(name, OURS) / n_models
+            rows.append(Row(part, f"ours, times the speed of: {name}", faster, "x"))
+    return [*rows, Row(part, "sampling, share of a step", 100 * times.ratio(SAMPLING, OURS), "%")]
 
 
 def benchmark_clamps(effort: Effort) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The machine a run is trained on: device, threads, and whether compiling is worth it."""
+"""The machine a run is trained on: device, threads, precision, and whether to compile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from transformer_lens import HookedRootModule, HookedTransformer
 
 from coopetition_interp.config_class import ConfigError
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import Precision, RunConfig
 
 COMPILE_ABOVE_STEPS = 3000
 
@@ -44,6 +44,39 @@ def cpu_threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Sets how a GPU multiplies float32 matrices, and convolves, for a block.
+
+    On a CPU nothing is set: it multiplies in float32.
+
+    Args:
+        precision: "float32", or "tf32" for factors rounded to 10 bits of mantissa, summed in
+            float32.
+        device: Where the block computes.
+
+    Raises:
+        ConfigError: "tf32" on a CPU.
+    """
+    if device.type == "cpu":
+        if precision == "tf32":
+            raise ConfigError(
+                "precision is tf32, which only a GPU multiplies in, but the run is on the CPU: use "
+                "precision=float32 or device=cuda"
+            )
+        yield
+        return
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    # Torch convolves in TF32 unless told otherwise.
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def put_on(model: HookedRootModule, device: torch.device | str) -> None:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError
 from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import (
+    ADDED_LATER,
     Config,
     ConfigError,
     Integer,
@@ -36,6 +37,8 @@ R = TypeVar("R", bound="RunConfig")
 Evaluate = Callable[[Mapping[str, Any]], pd.DataFrame]
 """From sequences by evaluator to metrics of the model as it is now: a row per evaluator, with
 columns "evaluator", the metrics and "n_sequences"."""
+
+Precision = Literal["float32", "tf32"]
 
 FIRST_TASK = "exemplar_label"
 """The task of configs that were saved before there were others."""
@@ -88,6 +91,8 @@ class RunConfig(Config):
             choice (which a run of up to 3000 steps has without a trial). The number used is saved
             with the run and kept on resuming, for the same bits.
         compile: Compile the training step; "auto" does so for runs of over 3000 steps.
+        precision: What a GPU multiplies matrices in, during training and the run's evaluations:
+            "float32"; or "tf32", faster, with factors rounded to 10 bits of mantissa.
     """
 
     classes_of_tasks: ClassVar[dict[str, type[RunConfig]]] = {}
@@ -121,6 +126,7 @@ class RunConfig(Config):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     n_threads: Annotated[Integer, Field(ge=0, le=1024)] = 0
     compile: Literal["auto", "yes", "no"] = "auto"
+    precision: Precision = field(default="float32", kw_only=True, metadata=ADDED_LATER)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

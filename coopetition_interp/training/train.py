@@ -11,7 +11,12 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
-from coopetition_interp.training.machine import choose_device, cpu_threads, should_compile
+from coopetition_interp.training.machine import (
+    choose_device,
+    cpu_threads,
+    products_in,
+    should_compile,
+)
 from coopetition_interp.training.prepared import Training, build_task, require_same_data
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
@@ -60,8 +65,8 @@ def train(
     with RunDirectory(out) as directory:
         directory.require_new()
         require_config_of_save(directory)
-        with cpu_threads(config.n_threads):
-            device = choose_device(config.device)
+        device = choose_device(config.device)
+        with cpu_threads(config.n_threads), products_in(config.precision, device):
             task = build_task(config, device)
             torch.set_num_threads(threads_of(config, task, progress))
             resolved = {
@@ -113,8 +118,9 @@ def resume(
         config = begun_with if n_sequences is None else _lengthened(begun_with, n_sequences)
         if config == begun_with and is_finished(directory, config):
             return load_run(out)
-        with cpu_threads(resolved["n_threads"]):
-            task = build_task(config, choose_device(resolved["device"]))
+        device = choose_device(resolved["device"])
+        with cpu_threads(resolved["n_threads"]), products_in(config.precision, device):
+            task = build_task(config, device)
             require_same_data(task, resolved, directory.path)
             training = Training.prepare(config, resolved, task)
             record = RunRecord(directory, config.batch_size)

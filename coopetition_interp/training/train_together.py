@@ -15,7 +15,7 @@ from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.group_member import Member
 from coopetition_interp.training.grouped_step import GroupedStep
-from coopetition_interp.training.machine import cpu_threads
+from coopetition_interp.training.machine import cpu_threads, products_in
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
@@ -116,7 +116,8 @@ def _train_unfinished(
     members = [Member(directory, config) for directory, config in unfinished]
     paths = [member.path for member in members]
     require_one_form(paths, [member.how for member in members])
-    with cpu_threads(members[0].how["n_threads"]):
+    how, device = members[0].how, torch.device(members[0].how["device"])
+    with cpu_threads(how["n_threads"]), products_in(members[0].config.precision, device):
         for member in members:
             member.prepare()
         tasks = [member.training.task for member in members]

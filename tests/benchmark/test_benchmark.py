@@ -7,10 +7,19 @@ import pytest
 import torch
 
 from coopetition_interp.benchmark import PARTS
-from coopetition_interp.benchmark.contenders import GoodLoop, PlainLoop, small_size
+from coopetition_interp.benchmark.contenders import (
+    GROUPED,
+    OURS,
+    GoodLoop,
+    OurGroupedStep,
+    PlainLoop,
+    small_size,
+)
 from coopetition_interp.benchmark.side_by_side import Effort, Times, side_by_side
+from coopetition_interp.benchmark.steps import SAMPLING, rows_of_steps
 from coopetition_interp.command_line import main
 from coopetition_interp.command_line.main import BENCHMARK_PARTS
+from coopetition_interp.training import grouped_step
 
 
 def test_the_good_users_loss_is_the_plain_loops():
@@ -27,6 +36,31 @@ def test_ratios_are_of_the_same_round():
     # A machine that slows down tenfold between rounds changes no ratio.
     times = Times({"ours": [1.0, 10.0, 1.0], "other": [3.0, 30.0, 3.0]})
     assert times.ratio("other", "ours") == 3.0
+
+
+def test_a_grouped_step_trains_runs_of_their_own(monkeypatch):
+    monkeypatch.setattr(grouped_step, "compile_record", lambda recorded, _: (recorded, False))
+    setting = small_size()
+    grouped = OurGroupedStep(setting)
+    seeds = range(grouped.members)
+    alone = [
+        setting.model(seed)(setting.sampler_of(seed).batch(0), return_type="loss") for seed in seeds
+    ]
+    # Batched products add in another order than those of one run.
+    torch.testing.assert_close(grouped(), torch.stack(alone), atol=1e-5, rtol=1e-5)
+    assert len(grouped()) == 8
+
+
+def test_what_trains_several_runs_is_counted_by_its_sequences():
+    # A call for 8 runs that takes twice the time trains 4 times the sequences per second.
+    times = Times(
+        {OURS: [1.0, 2.0], GROUPED: [2.0, 4.0], "floor": [0.5, 1.0], SAMPLING: [0.1, 0.2]}
+    )
+    rows = rows_of_steps("small size", times, {OURS: 1, GROUPED: 8, "floor": 1})
+    values = {row.what: row.value for row in rows}
+    assert values["ours grouped of 8, times the sequences per second of ours"] == 4.0
+    assert values["ours, times the speed of: floor"] == 0.5
+    assert values["sampling, share of a step"] == pytest.approx(10.0)
 
 
 def test_contenders_take_turns():
