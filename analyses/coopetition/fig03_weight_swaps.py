@@ -223,7 +223,8 @@ def _difference(of_run: pd.DataFrame, swapped: pd.DataFrame) -> float:
     """Of the evaluator that differs most, from the rise on, at the checkpoints of both."""
     own = _wide(of_run[of_run["fixed"] == "nothing"])
     other = _wide(swapped[swapped["fixed"] == "second half"])
-    later = (own - other)[own.index >= of_run["rise"].iloc[0]]
+    difference = (own - other).dropna()
+    later = difference[difference.index >= of_run["rise"].iloc[0]]
     return float(later.abs().mean().max())
 
 

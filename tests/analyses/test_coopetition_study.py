@@ -106,6 +106,20 @@ def test_seeds_whose_weights_are_gone_have_no_null(study, tmp_path):
     assert "null" not in swaps.draw(packed).tables
 
 
+def test_a_swap_is_compared_with_the_run_at_the_checkpoints_of_both(study):
+    swaps = load("fig03_weight_swaps")
+    tables = dict(swaps.draw(study).tables)
+    null = tables["null"]
+    fewer = null[null["sequences_seen"].isin(sorted(null["sequences_seen"].unique())[::2])]
+    found = {
+        rule.statement: rule.values
+        for rule in swaps.module.rules({**tables, "null": fewer})
+        if "another seed" in rule.statement
+    }
+    assert found
+    assert all(0 <= value <= 1 for values in found.values() for value in values.values())
+
+
 def test_own_runs_count_before_those_of_an_earlier_copy(study, tmp_path):
     earlier = pack_study(study, tmp_path / "earlier")
     completed = Study(study.path, study.plan, earlier=earlier)
