@@ -68,6 +68,12 @@ def draw(tables: Tables) -> go.Figure:
     )
 
 
+WHY = """
+In the committed runs the network still needs layer 0's attention to the previous token at the end:
+without K-composition most of CIWL above chance is lost (section 4). What is not given up there
+cannot show here. That this is the reason was not tested by a run.
+"""
+
 PUBLISHED = {
     "share of layer 0's attention to the previous token lost from peak to end": "most",
     "attention to itself gained from peak to end": "gained",

@@ -95,6 +95,12 @@ def draw(tables: Tables) -> go.Figure:
     )
 
 
+WHY = """
+The direct path from embedding to unembedding is stronger at ten times the learning rate and on 64
+directions: the committed run at the paper's own rate, on full features, keeps a share like the
+paper's.
+"""
+
 PUBLISHED = {
     "share of above-chance CIWL left without any head": "0.25",
     "share of above-chance CIWL lost without the embedding": "0.04",

@@ -80,6 +80,11 @@ class DrawnFigure:
         return verdict_of(self.rules, self.single_run)
 
     @property
+    def differs(self) -> bool:
+        """Whether the claim was not found."""
+        return self.verdict not in ("reproduced", "agrees (one run)")
+
+    @property
     def deciding_rule(self) -> Rule:
         """The first rule whose verdict is the claim's."""
         return next(r for r in self.rules if r.verdict(self.single_run) == self.verdict)

@@ -178,7 +178,7 @@ def test_the_page_says_what_is_claimed_found_and_missing(tmp_path):
         why="Too few seeds.",
     )
     page = write_page(
-        [chapter(drawn(), undecided, missing={"fig03": "no run", "fig04": "no run"})],
+        [chapter(drawn(why="Never."), undecided, missing={"fig03": "no run", "fig04": "no run"})],
         tmp_path / "index.html",
     )
     text = " ".join(page.read_text(encoding="utf-8").split())
@@ -196,6 +196,7 @@ def test_the_page_says_what_is_claimed_found_and_missing(tmp_path):
         "<b>fig03, fig04</b>: no run",
     ):
         assert said in text, said
+    assert "Never." not in text  # the claim was found
 
 
 def test_a_page_of_nothing_or_of_two_chapters_of_one_name_is_refused(tmp_path):
