@@ -92,7 +92,7 @@ class RunConfig(Config):
             with the run and kept on resuming, for the same bits.
         compile: Compile the training step; "auto" does so for runs of over 3000 steps.
         precision: What a GPU multiplies matrices in, during training and the run's evaluations:
-            "float32"; or "tf32", faster, with factors rounded to 10 bits of mantissa.
+            "float32"; or "tf32", with factors rounded to 10 bits of mantissa, which a CPU refuses.
     """
 
     classes_of_tasks: ClassVar[dict[str, type[RunConfig]]] = {}
