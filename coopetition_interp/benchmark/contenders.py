@@ -6,7 +6,7 @@ the models that one call trains: sequences per call are `members` times the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,7 +135,7 @@ class OurGroupedStep:
         self.members = len(seeds)
         self._batches = BatchesTogether([setting.sampler_of(seed) for seed in seeds])
         self.step = GroupedStep([self._member(setting, seed) for seed in seeds])
-        self._scales = iter(())
+        self._scales: Iterator[Tensor] = iter(())
 
     @staticmethod
     def _member(setting: Setting, seed: int) -> MemberStep:
@@ -150,7 +150,7 @@ class OurGroupedStep:
         done = self.step.steps_done
         scales = next(self._scales, None)
         if scales is None:
-            self._scales = iter(self.step.scales(done + STEPS_AHEAD))
+            self._scales = iter(self.step.scales(done + STEPS_AHEAD).unbind())
             scales = next(self._scales)
         return self.step(self._batches(done), scales)
 
