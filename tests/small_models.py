@@ -90,5 +90,14 @@ def n_hooks(model: torch.nn.Module) -> int:
     )
 
 
-DIVERGING = ["optimizer.learning_rate=10", "model.layer_norm=false", "model.mlps=true"]
-"""Overrides of a run whose loss overflows within steps, by the cube in an MLP's GELU."""
+DIVERGING = [
+    "optimizer.learning_rate=10",
+    "model.layer_norm=false",
+    "model.mlps=true",
+    "model.n_layers=4",
+]
+"""Overrides of a run that overflows within a few steps, however a processor rounds.
+
+Adam moves every weight by about 10 a step, so that 18 matrices, one after another, multiply what
+they read by some hundreds each; float32 ends at 3e38.
+"""
