@@ -33,24 +33,24 @@ def load_study(
             of the same plan.
         ConfigError: There is no such plan.
     """
-    path = Path(path)
+    path, kept = Path(path), None if earlier is None else Study(earlier)
     if (path / "config.json").is_file():
-        return _of_single_run(path, plan_file)
+        return _of_single_run(path, plan_file, kept)
     if (path / INDEX).is_file() or not path.is_dir():
-        return Study(path)
+        return Study(path, earlier=kept)
     plan = read_plan(plan_file, preset_name=preset)
     published = getattr(load_module(Path(plan_file)), "PUBLISHED_SCALE", None)
     return Study(
         path,
         plan,
         at_published_scale=preset is not None and preset == published,
-        earlier=None if earlier is None else Study(earlier),
+        earlier=kept,
     )
 
 
-def _of_single_run(path: Path, plan_file: str | Path) -> Study:
+def _of_single_run(path: Path, plan_file: str | Path, earlier: Study | None) -> Study:
     config = load_run(path).config
     about = dict(read_plan(plan_file)[0].about)
     seeds = {"init_seed": config.model.init_seed, "data_seed": config.data_seed}
     about |= {name: seed for name, seed in seeds.items() if name in about}
-    return Study(path, [PlannedRun(".", config, about=about)])
+    return Study(path, [PlannedRun(".", config, about=about)], earlier=earlier)

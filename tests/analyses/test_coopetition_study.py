@@ -8,6 +8,7 @@ import pytest
 from made_up_study import made_up_study
 
 from coopetition_interp.reporting.figure_file import FigureFile, FigureFileError, figure_files
+from coopetition_interp.reporting.load_study import load_study
 from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study
@@ -134,6 +135,14 @@ def test_an_earlier_copy_of_another_plan_is_refused(study, tmp_path):
         Study(study.path, study.plan, earlier=study)
     with pytest.raises(StudyError, match="another preset"):
         Study(study.path, study.plan, at_published_scale=True, earlier=earlier)
+
+
+def test_an_earlier_copy_is_not_passed_over_where_it_can_complete_nothing(study, tmp_path):
+    earlier = pack_study(study, tmp_path / "earlier").path
+    first_run = study.path / study.require("main")[0].name
+    for path in (earlier, first_run):
+        with pytest.raises(StudyError, match=r"only a packed copy|the same plan"):
+            load_study(path, FOLDER / "runs.py", "tiny", earlier)
 
 
 def test_a_file_that_is_no_figure_says_what_it_lacks(tmp_path):
