@@ -17,7 +17,6 @@ from coopetition_interp.reporting.study import by_seed
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import Run
 
-CHANCE = 0.5
 IN_CONTEXT_EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 

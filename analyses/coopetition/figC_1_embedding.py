@@ -13,12 +13,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.coopetition.at_end import (
-    CHANCE,
     by_seed_at_end,
     end_checkpoint,
     first_sequences,
     with_end_state,
 )
+from coopetition_interp.analysis.evaluator_curve import CHANCE
 from coopetition_interp.interventions import (
     AblateEmbedding,
     AblateHeads,

@@ -10,13 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.coopetition.at_end import (
-    CHANCE,
     by_seed_at_end,
     end_checkpoint,
     first_sequences,
     with_end_state,
 )
 from coopetition_interp.analysis.ablation import layer_to_layer_ablation, layer_to_output_cut
+from coopetition_interp.analysis.evaluator_curve import CHANCE
 from coopetition_interp.reporting.bars import grouped_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure

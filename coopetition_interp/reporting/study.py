@@ -138,10 +138,9 @@ class Study:
         return pd.concat(tables, ignore_index=True)
 
     def is_measurable(self, measure: Measure, *runs: StudyRun) -> bool:
-        """Whether a measure of these runs is kept, or their weights are there to compute it."""
-        if any(file.is_file() for file in self._kept_at(_place(measure, runs))):
-            return True
-        return all(run.has_weights for run in runs)
+        """Whether a measure of these runs is kept, or can be computed: none of them is packed."""
+        kept = self._kept(_place(measure, runs))
+        return kept is not None or not any(run.study.packed for run in runs)
 
     def curves(self, role: str, **about: Any) -> pd.DataFrame:
         """The metrics of all runs of a role, one under the other.
@@ -241,22 +240,23 @@ class Study:
         """Read from where it is kept, so that a packed copy gives exactly the same."""
         runs = [found] if other is None else [found, other]
         place = _place(measure, runs)
-        file = next((f for f in self._kept_at(place) if f.is_file()), self.path / place)
-        if not file.is_file():
+        file = self._kept(place)
+        if file is None:
             packed = next((run for run in runs if run.study.packed), None)
             if packed is not None:
                 raise StudyError(
                     f"{packed.study.path} was packed without {measure.name} of {found.name}, or "
                     "with that of another version: draw from the sweep's directory and pack again"
                 )
+            file = self.path / place
             write_table(measure(*(run.run for run in runs)), file)
         self.tables_used[place] = file
         return read_table(file)
 
-    def _kept_at(self, place: Path) -> Iterator[Path]:
-        yield self.path / place
-        if self.earlier is not None:
-            yield self.earlier.path / place
+    def _kept(self, place: Path) -> Path | None:
+        """A table's file, here or in the earlier copy."""
+        folders = [self.path] if self.earlier is None else [self.path, self.earlier.path]
+        return next((f / place for f in folders if (f / place).is_file()), None)
 
 
 def _place(measure: Measure, runs: Sequence[StudyRun]) -> Path:

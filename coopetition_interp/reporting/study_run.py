@@ -48,11 +48,6 @@ class StudyRun:
         return self.study.is_finished(self.name)
 
     @property
-    def has_weights(self) -> bool:
-        """Whether more can be measured of it than what a packed copy keeps."""
-        return not self.study.packed or (self.study.path / self.name / "config.json").is_file()
-
-    @property
     def digest(self) -> str:
         """See `run_digest`."""
         return self.study.digest(self.name)
