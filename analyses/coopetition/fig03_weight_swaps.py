@@ -119,13 +119,13 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Induction strength; the run itself; block 1 fixed; layer 0 fixed at three moments."""
+    """Induction strength; the run itself; layer 1 fixed; layer 0 fixed at three moments."""
     swapped = tables[""]
     panels = {
         "the run itself": swapped[swapped["fixed"] == "nothing"],
-        "b) block 1 and unembedding of the end": swapped[swapped["fixed"] == "second half"],
+        "b) layer 1 of the end": swapped[swapped["fixed"] == "second half"],
         **{
-            f"c) embedding and block 0 of the {moment}": swapped[
+            f"c) layer 0 of the {moment}": swapped[
                 (swapped["fixed"] == "first half") & (swapped["moment"] == moment)
             ]
             for moment in ("peak", "crossing", "end")
