@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch._inductor.config as inductor_config
 from torch import Tensor
+from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -73,7 +74,7 @@ def _compile_untraced(recorded: GraphModule, inputs: Sequence[Tensor]) -> Callab
     examples = _copied(inputs)
     # Asking g++ which vector instructions it knows, one by one, takes longer than compiling.
     options = {**_options(inputs), "cpp.vec_isa_ok": True}
-    with torch.no_grad(), inductor_config.patch(options):
+    with torch.no_grad(), inductor_config.patch(options), inductor_config.patch(_vector_width()):
         compiled = torch._inductor.standalone_compile(
             recorded, list(examples), dynamic_shapes="from_example_inputs"
         )
@@ -95,7 +96,10 @@ def _compile_untraced(recorded: GraphModule, inputs: Sequence[Tensor]) -> Callab
 
 
 def _compile_traced(recorded: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-    return torch.compile(recorded, fullgraph=True, dynamic=False, options=_options(inputs))
+    options = _options(inputs)
+    if options:
+        options.update(_vector_width())
+    return torch.compile(recorded, fullgraph=True, dynamic=False, options=options)
 
 
 def _options(inputs: Sequence[Tensor]) -> dict[str, Any]:
@@ -106,6 +110,15 @@ def _options(inputs: Sequence[Tensor]) -> dict[str, Any]:
     if inputs[0].device.type != "cpu":
         return {}
     return {"cpp_wrapper": True, "cpp.threads": torch.get_num_threads()}
+
+
+def _vector_width() -> dict[str, Any]:
+    """Bits of the vectors that inductor would choose here, said so that they find the kernel too.
+
+    Its cache does not ask for which instruction set a kernel was written. Vectors of another
+    width than the one it is then built for read and write past the ends of tensors.
+    """
+    return {"cpp.simdlen": pick_vec_isa().bit_width()}
 
 
 def _copied(tensors: Sequence[Tensor]) -> list[Tensor]:
