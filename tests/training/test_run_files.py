@@ -90,7 +90,7 @@ def test_a_run_from_before_some_entries_is_read_and_told_what_it_lacks_to_be_res
     run = load_run(copy)
     assert run.resolved == old
     assert len(run.weights("last")) > 0
-    with pytest.raises(RunError, match=r"resolved\.json has no n_threads"):
+    with pytest.raises(RunError, match=r"resolved\.json has no device"):
         resume(copy, progress=False)
 
 
