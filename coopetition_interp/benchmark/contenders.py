@@ -152,7 +152,7 @@ class OurGroupedStep:
         if scales is None:
             self._scales = iter(self.step.scales(done + STEPS_AHEAD).unbind())
             scales = next(self._scales)
-        return self.step(self._batches(done), scales)
+        return self.step([self._batches(done)], [scales])[0]
 
 
 class PlainLoop:

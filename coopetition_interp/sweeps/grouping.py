@@ -10,9 +10,9 @@ from torch.utils._pytree import tree_leaves
 
 from coopetition_interp.training import RunConfig, state_of, train_together
 from coopetition_interp.training.machine import choose_device
+from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_state import look_at
 from coopetition_interp.training.shapes_together import form_of_config, form_of_task
-from coopetition_interp.training.training_step import trainable_parameters
 
 MOST_BYTES = 4_000_000_000
 """Memory that a group may take: parameters, moments, gradients and evaluation sequences."""

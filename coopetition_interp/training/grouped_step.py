@@ -21,10 +21,11 @@ from coopetition_interp.interventions import (
     StackedClamps,
     stack_clamps,
 )
+from coopetition_interp.training.optimizer_state import OptimizerState, pack_parameters, unpack
 from coopetition_interp.training.recorded_graph import compile_record, record
 from coopetition_interp.training.schedules import OptimizerConfig
+from coopetition_interp.training.steps_at_once import StepsAtOnce
 from coopetition_interp.training.task import Batch, Loss, run_with_clamps
-from coopetition_interp.training.training_step import OptimizerState, pack_parameters, unpack
 
 N_SCALES = 6
 
@@ -80,9 +81,11 @@ class GroupedStep:
 
     Args:
         members: The runs, found to be of one shape (see `shapes_together`).
+        n_at_once: As for `TrainingStep`.
+
     """
 
-    def __init__(self, members: Sequence[MemberStep]):
+    def __init__(self, members: Sequence[MemberStep], n_at_once: int | None = None):
         self._members = members
         first = members[0]
         states = [member.state for member in members]
@@ -96,8 +99,6 @@ class GroupedStep:
         leaves, self._structure = tree_flatten(first.example)
         self._device = leaves[0].device
         self._batch_size = len(leaves[0])
-        # Each by itself, as fields are numbers: [run] for each number.
-        self._scales = torch.zeros(N_SCALES, len(members), device=self._device)
         self._eps = self._of_each([member.optimizer.eps for member in members])
         self._penalties = [
             self._of_each([2 * m.optimizer.l2 * m.optimizer.penalises(name) for m in members])
@@ -105,7 +106,8 @@ class GroupedStep:
             else None
             for name in self._names
         ]
-        self._graphs: dict[int, tuple[Any, list[Tensor]]] = {}
+        self._n_at_once = n_at_once
+        self._of_phases: dict[int, StepsAtOnce] = {}
 
     @property
     def steps_done(self) -> int:
@@ -120,40 +122,58 @@ class GroupedStep:
         scales = torch.tensor(table, device=self._device).reshape(shape)
         return scales.transpose(1, 2).contiguous()
 
-    def __call__(self, batches: list[Tensor], scales: Tensor) -> Float[Tensor, " n_runs"]:
-        """Takes one step.
+    def n_at_once(self, batches: list[Tensor]) -> int:
+        """How many steps the next call is best made for, if their batches are such as this one."""
+        return self._of_phase(self._phase_at(self.steps_done), batches).n
+
+    def __call__(
+        self, batches: Sequence[list[Tensor]], scales: Sequence[Tensor]
+    ) -> list[Float[Tensor, " n_runs"]]:
+        """Takes a step for each batch, in order. A phase may end among them.
 
         Args:
-            batches: The tensors of each run's batch, stacked, as `Task.batches_together` gives.
-            scales: Of the step, from `scales`.
+            batches: For each step, the tensors of each run's batch, stacked, as
+                `Task.batches_together` gives.
+            scales: Of each step, from `scales`.
 
         Returns:
-            The loss of each run before the step.
+            The loss of each run before each step.
         """
-        step = self.steps_done
-        graph, held = self._graph_of(step * self._batch_size, batches)
-        self._scales.copy_(scales)
-        (losses,) = graph(*self._inputs(held, batches))
+        done = self.steps_done
+        phases = [self._phase_at(done + index) for index in range(len(batches))]
+        if len(set(phases)) > 1:
+            each = zip(batches, scales, strict=True)
+            return [self([batch], [numbers])[0] for batch, numbers in each]
+        losses = self._of_phase(phases[0], batches[0])(scales, batches)
         for member in self._members:
-            if member.state.steps_done == step:
-                member.state.steps_done += 1
+            if member.state.steps_done == done:
+                member.state.steps_done += len(batches)
         return losses
 
-    def _inputs(self, held: list[Tensor], batches: list[Tensor]) -> list[Tensor]:
-        return [*(t for group in self._groups for t in group), self._scales, *held, *batches]
+    def _phase_at(self, steps_done: int) -> int:
+        return self._members[0].clamps.phase_at(steps_done * self._batch_size)
 
-    def _graph_of(self, sequences_seen: int, batches: list[Tensor]) -> tuple[Any, list[Tensor]]:
-        """The recorded step of a phase, made when its first batch comes, and what it holds."""
-        phase = self._members[0].clamps.phase_at(sequences_seen)
-        if phase not in self._graphs:
+    def _of_phase(self, phase: int, batches: list[Tensor]) -> StepsAtOnce:
+        """The recorded step of a phase, made when its first batch comes."""
+        if phase not in self._of_phases:
             bound = [member.clamps.bound[phase] for member in self._members]
             clamps = stack_clamps(bound, like=self._groups[0][0])
-            inputs = self._inputs(clamps.tensors, batches)
+            state = [tensor for group in self._groups for tensor in group]
+            held = clamps.tensors
+            # Each by itself, as fields are numbers: [run] for each number.
+            scales = torch.zeros(N_SCALES, len(self._members), device=self._device)
+            inputs = [*state, scales, *held, *batches]
             graph: Any = record(partial(self._step_operations, clamps), inputs)
             if self._members[0].compile:
                 graph, _ = compile_record(graph, inputs)
-            self._graphs[phase] = graph, clamps.tensors
-        return self._graphs[phase]
+
+            def one_step(scales: Tensor, batch: Sequence[Tensor]) -> Tensor:
+                (losses,) = graph(*state, scales, *held, *batch)
+                return losses
+
+            made = StepsAtOnce(one_step, state, scales, batches, self._n_at_once)
+            self._of_phases[phase] = made
+        return self._of_phases[phase]
 
     def _step_operations(self, clamps: StackedClamps, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""

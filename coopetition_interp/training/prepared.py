@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from coopetition_interp.interventions import ByPhase
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.moments import Moments
+from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import Evaluate, RunConfig
@@ -25,7 +26,6 @@ from coopetition_interp.training.task import (
     check_evaluators,
     moved,
 )
-from coopetition_interp.training.training_step import trainable_parameters
 
 STEPS_BETWEEN_CHECKS = 100
 COMPILE_ABOVE_SCORED = 1_000_000

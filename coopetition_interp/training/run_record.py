@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.training.optimizer_state import OptimizerState
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
-from coopetition_interp.training.training_step import OptimizerState
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 SECONDS_BETWEEN_RESUME_SAVES = 30.0

@@ -13,10 +13,10 @@ from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions import form_of
 from coopetition_interp.interventions.model_weights import running_statistics
 from coopetition_interp.training.machine import should_compile
+from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.task import Task
-from coopetition_interp.training.training_step import trainable_parameters
 
 _OF_THE_MODELS_MAKING = ("seed", "init_weights", "initializer_range", "device")
 """Fields of a model's config that do not act once it is made."""

@@ -13,6 +13,7 @@ from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import bind
 from coopetition_interp.training.machine import COMPILE_ABOVE_STEPS
+from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.task import (
     Batch,
@@ -22,7 +23,6 @@ from coopetition_interp.training.task import (
     moved,
     run_with_clamps,
 )
-from coopetition_interp.training.training_step import trainable_parameters
 
 LONGEST_SECONDS = 1.0
 LARGEST_SHARE = 0.03

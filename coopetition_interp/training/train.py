@@ -204,9 +204,11 @@ def _loop(
     for moment in training.moments(first):
         losses = []
         while step.state.steps_done < moment and interruption.requested is None:
-            batch = task.batch(step.state.steps_done)
-            losses.append(step(moved(batch, training.device)))
-            bar.update(config.batch_size)
+            done = step.state.steps_done
+            to_come = range(done, min(done + step.n_at_once, moment))
+            batches = [moved(task.batch(index), training.device) for index in to_come]
+            losses += step.several(batches)
+            bar.update(len(batches) * config.batch_size)
         record.add_losses(losses, step)
         if interruption.requested is not None:
             break

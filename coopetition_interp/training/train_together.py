@@ -227,8 +227,11 @@ class _Group:
         losses = []
         while step.steps_done < stop and self._interruption.requested is None:
             at = step.steps_done
-            losses.append(step(batches(at), scales[at - first]))
-            self._bar.update(n_moving * self.members[0].config.batch_size)
+            batch = batches(at)
+            to_come = range(at + 1, min(at + step.n_at_once(batch), stop))
+            given = [batch, *map(batches, to_come)]
+            losses += step(given, scales[at - first :][: len(given)].unbind())
+            self._bar.update(len(given) * n_moving * self.members[0].config.batch_size)
         return torch.stack(losses) if losses else torch.empty(0, len(self.members))
 
     def _look(self, member: Member, losses: Tensor, asked: bool) -> None:

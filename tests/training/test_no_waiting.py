@@ -68,9 +68,9 @@ def test_a_step_of_several_runs(short_config, task):
     group = GroupedStep(members)
     batches = type(task).batches_together(tasks)
     scales = group.scales(5)
-    group(batches(0), scales[0])
+    group([batches(0)], scales[:1].unbind())
     with NothingWaits():
-        losses = [group(batches(index), scales[index]) for index in range(1, 5)]
+        losses = group([batches(index) for index in range(1, 5)], scales[1:].unbind())
     assert torch.stack(losses).isfinite().all()
 
 

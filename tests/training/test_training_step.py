@@ -218,7 +218,7 @@ def test_weights_loaded_into_place_are_trained_on():
 
 
 def test_large_parameters_are_watched_too(monkeypatch):
-    monkeypatch.setattr("coopetition_interp.training.training_step.PACKED_BELOW", 100)
+    monkeypatch.setattr("coopetition_interp.training.optimizer_state.PACKED_BELOW", 100)
     model = make_model()
     step = TrainingStep(model, OptimizerConfig(), 3, random_batch(0), compile=False)
     assert step.state.large
