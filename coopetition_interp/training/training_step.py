@@ -96,7 +96,7 @@ class TrainingStep:
             ValueError: If the batch has another shape than the example given at the start.
             RuntimeError: If the model's parameters were replaced since, as `.to()` does.
         """
-        return self.several([batch])[0]
+        return self._take([batch])[0]
 
     def several(self, batches: Sequence[Batch]) -> list[Float[Tensor, ""]]:
         """Takes a step on each batch, in order: the same steps, of which a GPU takes many at once.
@@ -105,8 +105,13 @@ class TrainingStep:
             The loss before each step.
 
         Raises:
-            ValueError, RuntimeError: As a call; then no step is taken.
+            ValueError, RuntimeError: As a call; none of `n_at_once` steps is then taken.
         """
+        if len(batches) == self.n_at_once > 1:
+            return self._take(batches)
+        return [self(batch) for batch in batches]
+
+    def _take(self, batches: Sequence[Batch]) -> list[Float[Tensor, ""]]:
         self._shared.require()
         tensors = [self._tensors_of(batch) for batch in batches]
         first = self.state.steps_done

@@ -53,7 +53,8 @@ def test_several_are_as_many_calls(short_config):
 def test_a_batch_of_another_shape_moves_nothing(short_config):
     task = short_config.build()
     make = partial(PhasedTrainingStep, task.model, short_config.optimizer, short_config.n_steps)
-    step = make(task.batch(0), bind_clamps(short_config, task), compile=False, loss=task.loss)
+    clamps = bind_clamps(short_config, task)
+    step = make(task.batch(0), clamps, compile=False, loss=task.loss, n_at_once=2)
     before = {name: p.clone() for name, p in task.model.named_parameters()}
     with pytest.raises(ValueError, match="was built for a batch of tensors"):
         step.several([task.batch(0), task.batch(1)[:3]])
