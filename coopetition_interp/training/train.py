@@ -222,5 +222,6 @@ def _loop(
         record.last_moment = moment
         if moment == config.n_steps or record.resume_save_is_due():
             record.save_resume(step)
-    if interruption.requested is not None:
+    # Before the first moment nothing is there to be saved: the run begins anew.
+    if interruption.requested is not None and record.last_moment >= 0:
         record.save_resume(step)

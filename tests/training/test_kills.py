@@ -148,6 +148,25 @@ def test_in_a_notebook_the_keyboard_interrupt_comes_after_the_save(
     assert_goes_on_to(out, short_run)
 
 
+def test_a_signal_before_the_first_evaluation_leaves_a_run_that_goes_on(
+    short_config, short_run, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    note = RunRecord.note
+
+    def note_then_interrupt(self, state, message=""):
+        note(self, state, message)
+        if state == "running":
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "note", note_then_interrupt)
+        with pytest.raises(KeyboardInterrupt, match="all saved, 0 sequences seen"):
+            train(short_config, out, progress=False)
+    assert load_run(out).metrics.empty
+    assert_goes_on_to(out, short_run)
+
+
 def test_a_signal_that_the_caller_handles_is_left_to_it(short_config, tmp_path, monkeypatch):
     heard = []
     before = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
