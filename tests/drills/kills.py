@@ -42,7 +42,9 @@ FIRST_EVENTS = 12
 """What a process begins with: config, status, first moment. Half of the kills are among these."""
 SHORT, LONG = 640, 960
 FIELDS = ['evaluate_at={"every": 160}', 'checkpoint_at={"every": 320}']
-SWEPT = ("icl_only", "ciwl_only")
+SWEPT = {"init-5/icl-only": (0, 6_400), "init-5/ciwl-only": (0, 1_600, 6_400)}
+"""Runs of the sweep, and at which of their checkpoints (in sequences seen) it is killed."""
+PLAN = Path(__file__).parents[2] / "analyses/coopetition/runs.py"
 SECONDS_TO_BE_GONE = 60.0
 
 processes = multiprocessing.get_context("forkserver")  # autograd's threads do not survive a fork
@@ -202,15 +204,16 @@ def drill_sweeps(n_sweeps: int, chance: random.Random, folder: Path) -> Counter:
     only = [word for name in SWEPT for word in ("--only", name)]
 
     def sweep_words(out: Path) -> list[str]:
-        words = ["sweep", "coopetition", "--preset", "tiny", "--out", str(out), *only]
+        words = ["sweep", str(PLAN), "--preset", "tiny", "--out", str(out), *only]
         return [*words, "--workers", "2"]
 
     call(command_line_killed_at, sweep_words(folder / "undisturbed"), 0, (), False)
     for index in range(n_sweeps):
         out, signum = folder / f"sweep{index}", chance.choice(SIGNALS)
-        seen = chance.choice((0, 320, 3200))
+        run = chance.choice([*SWEPT])
+        seen = chance.choice(SWEPT[run])
         name = chance.choice(("config.json", f"checkpoints/{seen:012d}.safetensors"))
-        file = out / chance.choice(SWEPT) / name
+        file = out / run / name
         _, left = ended_by(command_line_killed_on_file, sweep_words(out), file, signum)
         counts["kills of sweeps"] += 1
         counts["orphaned processes"] += len(psutil.wait_procs(left, SECONDS_TO_BE_GONE)[1])
