@@ -56,6 +56,13 @@ def open_page(tmp_path):
     return lambda path, **options: open_in_browser(path, tmp_path / "browser", **options)
 
 
+def log_once(ready: str, what: str, page: Path) -> None:
+    """Has a page tell something on the console as soon as it is ready, however slow it is."""
+    ask = f"if ({ready}) {{ clearInterval(asked); console.log({what}); }}"
+    script = f"<script>const asked = setInterval(() => {{ {ask} }}, 100)</script></body>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+
+
 def test_every_figure_is_drawn_and_the_console_is_silent(open_page, tmp_path):
     panels = make_subplots(rows=2, cols=2)
     for place in range(4):
@@ -130,10 +137,9 @@ def test_frames_come_along(open_page, tmp_path):
         frames=[go.Frame(name=str(n), data=[{"type": "heatmap", "z": [[n]]}]) for n in range(3)],
     )
     page = write_page([chapter(drawn(figure=moving))], tmp_path / "index.html")
-    count = 'document.querySelector(".figure")._transitionData._frames.length'
-    log = f"<script>setTimeout(() => console.log('frames: ' + {count}), 3000)</script></body>"
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", log), encoding="utf-8")
-    console, _ = open_page(page)
+    count = 'document.querySelector(".figure")._transitionData?._frames.length'
+    log_once(count, f"'frames: ' + {count}", page)
+    console, _ = open_page(page, enough=lambda page: False)
     assert len(console) == 1
     assert "frames: 3" in console[0]
 
@@ -148,8 +154,8 @@ def test_a_phone_scrolls_wide_figures_in_their_box_and_not_the_page(open_page, t
     )
     widths = "document.documentElement.scrollWidth + ' of ' + innerWidth + ', figure ' + "
     widths += "document.getElementById('figure-waves-fig-2-1').clientWidth"
-    log = f"<script>setTimeout(() => console.log('width ' + {widths}), 3000)</script></body>"
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", log), encoding="utf-8")
+    drawn_all = "[...document.querySelectorAll('.figure')].every(f => f.querySelector('.main-svg'))"
+    log_once(drawn_all, f"'width ' + {widths}", page)
     phone = tmp_path / "phone.html"
     phone.write_text('<iframe src="index.html" style="width:390px;height:9000px;border:0">')
     console, _ = open_page(phone)
