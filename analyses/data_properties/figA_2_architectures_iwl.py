@@ -30,9 +30,9 @@ def draw(tables: Tables) -> go.Figure:
 
 
 WHY = """
-The runs are short, 0.3M sequences for the thesis's 16M, and all sequences are bursty, so that hardly
-any network has learned in weights yet: the best transformer has 0.11, one vanilla RNN 0.34. What
-longer runs do was not tested.
+The runs are short, 0.3M sequences for the thesis's 16M, and all sequences are bursty, so that
+hardly any network has learned in weights yet: the best transformer has 0.11, one vanilla RNN 0.34.
+What longer runs do was not tested.
 """
 
 PUBLISHED = {STATEMENT: "as good or better"}
