@@ -81,11 +81,9 @@ class GroupedStep:
 
     Args:
         members: The runs, found to be of one shape (see `shapes_together`).
-        n_at_once: As for `TrainingStep`.
-
     """
 
-    def __init__(self, members: Sequence[MemberStep], n_at_once: int | None = None):
+    def __init__(self, members: Sequence[MemberStep]):
         self._members = members
         first = members[0]
         states = [member.state for member in members]
@@ -106,7 +104,6 @@ class GroupedStep:
             else None
             for name in self._names
         ]
-        self._n_at_once = n_at_once
         self._of_phases: dict[int, StepsAtOnce] = {}
 
     @property
@@ -171,7 +168,7 @@ class GroupedStep:
                 (losses,) = graph(*state, scales, *held, *batch)
                 return losses
 
-            made = StepsAtOnce(one_step, state, scales, batches, self._n_at_once)
+            made = StepsAtOnce(one_step, state, scales, batches)
             self._of_phases[phase] = made
         return self._of_phases[phase]
 

@@ -78,7 +78,7 @@ class TrainingStep:
         self._graph, self.compiled = (
             compile_record(recorded, inputs) if compile else (recorded, False)
         )
-        written = [*self._parameters_and_moments(), *self.state.running.values()]
+        written = [*self.state.buffers().values()]
         self._at_once = StepsAtOnce(self._one_step, written, scales, tensors, n_at_once)
 
     @property
@@ -148,11 +148,8 @@ class TrainingStep:
         return self._scales_ahead[step - self._ahead_from]
 
     def _graph_inputs(self, scales: Tensor, batch: Sequence[Tensor]) -> list[Tensor]:
-        running = self.state.running.values()
-        return [*self._parameters_and_moments(), scales, *running, *batch]
-
-    def _parameters_and_moments(self) -> list[Tensor]:
-        return [*self.state.packed, *(t for group in self.state.large for t in group)]
+        state = [*self.state.packed, *(t for group in self.state.large for t in group)]
+        return [*state, scales, *self.state.running.values(), *batch]
 
     def _step_operations(self, *inputs: Tensor) -> tuple[Tensor]:
         """The step itself, on plain tensors; run once, to be recorded."""
