@@ -36,9 +36,9 @@ def draw(tables: Tables) -> go.Figure:
 
 WHY = """
 The LSTM that learns most in context (0.67, learning rate 0.045, still rising at the end) does so on
-sequences that are all bursty: knowing that the query's class is one of two, of four exemplars each,
-already pays there. The thesis has 0.9, twelve layers too, and 50 times the length. Which of these
-makes the difference was not tested by a run. No vanilla RNN is above chance here either.
+sequences that are all bursty, where the right label is always one of two in the context. The thesis
+has 0.9 of them bursty, twelve layers too, and 50 times the length. Which of these makes the
+difference was not tested by a run. No vanilla RNN is above chance here either.
 """
 
 PUBLISHED = {

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from same_weights import same_weights
 from small_models import small_model, small_sequences
 
 from coopetition_interp.analysis.checkpoints import (
@@ -76,10 +77,6 @@ def test_mistakes_of_any_phase_show_when_bound():
     bind_phases([During(ABLATE, start=96)], model, small_sequences(), range(0, 128, 32))
     with pytest.raises(ValueError, match=r"has a time, and here is none: .*active_at"):
         bind([During(ABLATE)], model)
-
-
-def same_weights(left: dict, right: dict) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
 @pytest.fixture(scope="module")

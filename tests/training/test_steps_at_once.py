@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from same_weights import same_weights
 
 from coopetition_interp.interventions import AblateHeads, During, HeadTemperature
 from coopetition_interp.training import resume, steps_at_once, train, train_together
@@ -17,11 +18,6 @@ CLAMPS = (HeadTemperature([(0, 0)], 2.0), During(AblateHeads([(1, 0)]), start=7 
 def taken(n, monkeypatch):
     """Has the loop take so many steps at once, though there is no GPU."""
     monkeypatch.setattr(steps_at_once, "steps_of_a_launch", lambda device: n)
-
-
-def same_weights(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def test_several_are_as_many_calls(short_config):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from same_weights import same_weights
 from small_models import DIVERGING
 
 from coopetition_interp.files.tensor_file import write_tensor_file
@@ -45,10 +46,6 @@ prepared = importlib.import_module("coopetition_interp.training.prepared")
 train_module = importlib.import_module("coopetition_interp.training.train")
 processes = multiprocessing.get_context("forkserver")  # autograd's threads do not survive a fork
 processes.set_forkserver_preload(["coopetition_interp.training"])
-
-
-def same_weights(left: dict, right: dict) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
 def test_a_run_learns_and_is_read_back(short_run):
