@@ -25,8 +25,11 @@ RUN_STEPS = 100_000
 """Length of the run that the trial is of."""
 
 
-def benchmark_busy(effort: Effort) -> list[Row]:
-    """One thread, torch's own number, and what the trial at a run's start chooses there."""
+def benchmark_busy(effort: Effort, _: torch.device) -> list[Row]:
+    """One thread, torch's own number, and what the trial at a run's start chooses there.
+
+    On the processor, whatever device the rest is measured on.
+    """
     own = torch.get_num_threads()
     setting = full_size()
     contenders: dict[int, Callable[[], object]] = {

@@ -1,13 +1,13 @@
 """Training steps to compare: what others write, ours, and what no step can do without.
 
-Each is made for a `Setting` and called for one step, on a new batch each time. Its `members` are
-the models that one call trains: sequences per call are `members` times the batch.
+Each is made for a `Setting` and called for its next steps, on new batches each time. Sequences
+per call are its `steps_per_call` times the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -26,7 +26,9 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
 )
 from coopetition_interp.tasks.exemplar_label.task import query_loss
 from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
+from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.schedules import OptimizerConfig
+from coopetition_interp.training.steps_at_once import StepsAtOnce
 from coopetition_interp.training.training_step import STEPS_AHEAD, TrainingStep
 
 BATCH_SIZE = 32
@@ -42,17 +44,25 @@ class Setting:
         bank: Features.
         sequences: How they are put in sequences.
         shape: Of the model.
-        n_grouped: How many runs are trained as one where runs are grouped.
+        grouped: How many runs are trained as one where runs are grouped, by the type of device.
+        device: Where all is computed.
     """
 
     title: str
     bank: FeatureBank
     sequences: SequenceConfig
     shape: ModelConfig
-    n_grouped: int
+    grouped: Mapping[str, int]
+    device: torch.device
 
     def __post_init__(self) -> None:
+        self.bank = replace(self.bank, features=self.bank.features.to(self.device))
         self.sampler = self.sampler_of(seed=0)
+
+    @property
+    def n_grouped(self) -> int:
+        """How many runs are trained as one on this device."""
+        return self.grouped[self.device.type]
 
     def sampler_of(self, seed: int) -> SequenceSampler:
         """What draws the batches of the run with this seed."""
@@ -72,6 +82,7 @@ class Setting:
         shape = self.shape.replace(init_seed=seed)
         model = shape.build(self.bank.d_feature, n_labels, n_pairs)
         assert isinstance(model, ExemplarLabelTransformer)
+        put_on(model, self.device)
         return model
 
     def batches(self) -> Callable[[], Sequences]:
@@ -80,36 +91,42 @@ class Setting:
         return lambda: self.sampler.batch(next(steps))
 
 
-def full_size() -> Setting:
+CPU = torch.device("cpu")
+
+
+def full_size(device: torch.device = CPU) -> Setting:
     """12,800 labels, 512 features, 5 tokens: the paper's size."""
     # Fewer exemplars than Omniglot's 20 are the same work per batch in a quarter of the memory.
     bank = GaussianFeatures(n_classes=12_800, n_exemplars=5, d_feature=512).load()
-    return Setting("full size", bank, SequenceConfig(), ModelConfig(), n_grouped=4)
+    grouped = {"cpu": 4, "cuda": 8}
+    return Setting("full size", bank, SequenceConfig(), ModelConfig(), grouped, device)
 
 
-def small_size() -> Setting:
+def small_size(device: torch.device = CPU) -> Setting:
     """50 classes, 5 labels, rotary positions: the induction-head work's size."""
     bank = GaussianFeatures(n_classes=50, n_exemplars=1, d_feature=512).load()
     sequences = SequenceConfig(kind="icl_only", n_sequence_labels=5)
     shape = ModelConfig(positions="rotary", position_base=10_000.0)
-    return Setting("small size", bank, sequences, shape, n_grouped=8)
+    return Setting("small size", bank, sequences, shape, {"cpu": 8, "cuda": 64}, device)
 
 
 class Contender(Protocol):
-    """A step of training."""
+    """Steps of training.
 
-    members: int
+    Attributes:
+        steps_per_call: Steps that a call takes, of all the models that it trains.
+    """
+
+    steps_per_call: int
 
     def __init__(self, setting: Setting) -> None: ...
 
     def __call__(self) -> object:
-        """Takes a step."""
+        """Takes its next steps."""
 
 
 class OurStep:
-    """A `TrainingStep`, as runs take it."""
-
-    members = 1
+    """A `TrainingStep`, as runs take it: on a GPU many steps a call."""
 
     def __init__(self, setting: Setting, clamps: Iterable[Clamp] = ()):
         self._batch = setting.batches()
@@ -121,21 +138,23 @@ class OurStep:
             tuple(clamps),
             loss=query_loss,
         )
+        self.steps_per_call = self._step.n_at_once
 
-    def __call__(self) -> Tensor:
-        """Takes a step."""
-        return self._step(self._batch())
+    def __call__(self) -> list[Tensor]:
+        """Takes its next steps."""
+        return self._step.several([self._batch() for _ in range(self.steps_per_call)])
 
 
 class OurGroupedStep:
-    """A `GroupedStep`, as `train_together` takes it: a step of `Setting.n_grouped` runs at once."""
+    """A `GroupedStep`, as `train_together` takes it: steps of `Setting.n_grouped` runs at once."""
 
     def __init__(self, setting: Setting):
         seeds = range(setting.n_grouped)
-        self.members = len(seeds)
         self._batches = BatchesTogether([setting.sampler_of(seed) for seed in seeds])
         self.step = GroupedStep([self._member(setting, seed) for seed in seeds])
-        self._scales: Iterator[Tensor] = iter(())
+        self._n_at_once = self.step.n_at_once(self._batches(0))
+        self.steps_per_call = self._n_at_once * len(seeds)
+        self._scales: list[Tensor] = []
 
     @staticmethod
     def _member(setting: Setting, seed: int) -> MemberStep:
@@ -145,20 +164,19 @@ class OurGroupedStep:
             model, OptimizerConfig(), N_STEPS, example, no_clamps, compile=True, loss=query_loss
         )
 
-    def __call__(self) -> Tensor:
-        """Takes a step of every run."""
-        done = self.step.steps_done
-        scales = next(self._scales, None)
-        if scales is None:
-            self._scales = iter(self.step.scales(done + STEPS_AHEAD).unbind())
-            scales = next(self._scales)
-        return self.step([self._batches(done)], [scales])[0]
+    def __call__(self) -> list[Tensor]:
+        """Takes the next steps of every run."""
+        done, n = self.step.steps_done, self._n_at_once
+        if not self._scales:
+            self._scales = list(self.step.scales(done + STEPS_AHEAD))
+        scales, self._scales = self._scales[:n], self._scales[n:]
+        return self.step([self._batches(step) for step in range(done, done + n)], scales)
 
 
 class PlainLoop:
     """What one writes first: TransformerLens's own blocks, all positions' logits, default Adam."""
 
-    members = 1
+    steps_per_call = 1
 
     def __init__(self, setting: Setting):
         self._batch = setting.batches()
@@ -167,7 +185,9 @@ class PlainLoop:
         )
         cfg.init_weights = True
         self.model = HookedTransformer(cfg)
-        self.exemplar_embed = nn.Linear(setting.bank.d_feature, setting.shape.d_model)
+        put_on(self.model, setting.device)
+        d_feature, d_model = setting.bank.d_feature, setting.shape.d_model
+        self.exemplar_embed = nn.Linear(d_feature, d_model, device=setting.device)
         self.parameters = [*self.model.parameters(), *self.exemplar_embed.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=1e-5)
 
@@ -199,7 +219,8 @@ class GoodLoop(PlainLoop):
     def __init__(self, setting: Setting):
         super().__init__(setting)
         self.optimizer = torch.optim.Adam(self.parameters, lr=1e-5, fused=True)
-        self.loss = torch.compile(self.query_loss)  # type: ignore[method-assign]
+        mode = "reduce-overhead" if setting.device.type == "cuda" else None  # CUDA graphs
+        self.loss = torch.compile(self.query_loss, mode=mode)  # type: ignore[method-assign]
 
     def query_loss(self, sequences: Sequences) -> Tensor:
         """Cross-entropy of the query's logits, the only ones formed."""
@@ -210,25 +231,35 @@ class GoodLoop(PlainLoop):
 
 
 class Floor:
-    """What no step can do without: the unembedding's three products, a softmax, one fused Adam."""
+    """What no step can do without: the unembedding's three products, a softmax, one fused Adam.
 
-    members = 1
+    On a GPU many of them are one launch, as our steps are.
+    """
 
     def __init__(self, setting: Setting):
-        model = setting.model()
+        model, device = setting.model(), setting.device
         parameters = [p.detach().clone() for p in model.trainable_parameters().values()]
         for parameter in parameters:
             parameter.grad = torch.randn_like(parameter)
-        self.optimizer = torch.optim.Adam(parameters, lr=1e-5, fused=True)
-        self.residual = torch.randn(BATCH_SIZE, model.cfg.d_model)
-        self.W_U = torch.randn(model.cfg.d_model, model.n_labels)
+        on_gpu = device.type == "cuda"
+        self.optimizer = torch.optim.Adam(parameters, lr=1e-5, fused=True, capturable=on_gpu)
+        self.W_U = torch.randn(model.cfg.d_model, model.n_labels, device=device)
+        self._residual = torch.randn(BATCH_SIZE, model.cfg.d_model, device=device)
+        self._nothing = torch.zeros(1, device=device)
+        self._at_once = StepsAtOnce(self._once, parameters, self._nothing, [self._residual])
+        self.steps_per_call = self._at_once.n
 
-    def __call__(self) -> tuple[Tensor, Tensor]:
-        """Does it once."""
-        probabilities = torch.softmax(self.residual @ self.W_U, dim=-1)
-        gradients = probabilities @ self.W_U.T, self.residual.T @ probabilities
+    def __call__(self) -> list[Tensor]:
+        """Does it `steps_per_call` times."""
+        n = self.steps_per_call
+        return self._at_once([self._nothing] * n, [[self._residual]] * n)
+
+    def _once(self, _: Tensor, batch: Sequence[Tensor]) -> Tensor:
+        (residual,) = batch
+        probabilities = torch.softmax(residual @ self.W_U, dim=-1)
+        gradient = probabilities @ self.W_U.T, residual.T @ probabilities
         self.optimizer.step()
-        return gradients
+        return gradient[0]
 
 
 OURS, GROUPED = "ours", "ours grouped"

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
 from coopetition_interp.benchmark.contenders import OURS, OurStep, full_size
@@ -19,10 +20,10 @@ from coopetition_interp.tasks.presets import preset
 from coopetition_interp.training import Run, Schedule, train
 
 
-def benchmark_evaluation(effort: Effort) -> list[Row]:
+def benchmark_evaluation(effort: Effort, device: torch.device) -> list[Row]:
     """Five evaluators of 5000 sequences on one full-size model."""
     part = "evaluation, full size"
-    setting = full_size()
+    setting = full_size(device)
     sequences = make_evaluation_sequences(
         setting.bank,
         setting.bank.split(),
@@ -51,13 +52,16 @@ def benchmark_evaluation(effort: Effort) -> list[Row]:
     ]
 
 
-def benchmark_checkpoints(effort: Effort) -> list[Row]:
+def benchmark_checkpoints(effort: Effort, device: torch.device) -> list[Row]:
     """Every checkpoint of a small run, in one call and by a loop of one's own."""
     part = "a small run's checkpoints"
     at_once, one_by_one = "evaluate_checkpoints", "a loop over models"
     with tempfile.TemporaryDirectory() as directory:
         config = preset("tiny").replace(
-            n_sequences=1_600, evaluate_at=Schedule(), checkpoint_at=Schedule(every=160)
+            n_sequences=1_600,
+            device=device.type,
+            evaluate_at=Schedule(),
+            checkpoint_at=Schedule(every=160),
         )
         run = train(config, Path(directory) / "run", progress=False)
         sequences = run.evaluation_sequences

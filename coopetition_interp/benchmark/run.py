@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from coopetition_interp.benchmark.busy import benchmark_busy
 from coopetition_interp.benchmark.described_machine import described_machine, load_average
@@ -15,8 +16,9 @@ from coopetition_interp.benchmark.side_by_side import Effort, Row
 from coopetition_interp.benchmark.start_up import benchmark_start_up
 from coopetition_interp.benchmark.steps import benchmark_clamps, benchmark_full, benchmark_small
 from coopetition_interp.files.atomic_file import atomic_file
+from coopetition_interp.training.machine import choose_device
 
-PARTS: dict[str, Callable[[Effort], list[Row]]] = {
+PARTS: dict[str, Callable[[Effort, torch.device], list[Row]]] = {
     "full": benchmark_full,
     "small": benchmark_small,
     "busy": benchmark_busy,
@@ -34,6 +36,7 @@ def run_benchmark(
     quick: bool = False,
     rounds: int | None = None,
     json_file: Path | None = None,
+    device: str = "auto",
 ) -> pd.DataFrame:
     """Runs the benchmark, and prints each part when it is done.
 
@@ -42,18 +45,23 @@ def run_benchmark(
         quick: Measure for a shorter time.
         rounds: Turns of each contender; None for 5, or 3 if `quick`.
         json_file: Where to write the rows with a description of the machine.
+        device: What is measured: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Returns:
         Columns `part`, `what`, `value`, `unit`.
+
+    Raises:
+        ConfigError: There is no GPU for "cuda".
     """
     effort = QUICK if quick else THOROUGH
     if rounds is not None:
         effort = Effort(rounds, effort.seconds_per_turn)
-    machine = described_machine()
+    measured_on = choose_device(device)
+    machine = {**described_machine(), "device": measured_on.type}
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     rows: list[Row] = []
     for name in only or (QUICK_PARTS if quick else PARTS):
-        measured = PARTS[name](effort)
+        measured = PARTS[name](effort, measured_on)
         rows += measured
         print(f"\n{pd.DataFrame(measured).to_string(index=False, float_format='%.3f')}", flush=True)
     machine["load_average_at_the_end"] = load_average()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
 
+import torch
+
 from coopetition_interp.training.freed_memory import keep_freed_memory
 
 
@@ -49,7 +51,8 @@ class Times:
     """What was measured of contenders.
 
     Attributes:
-        seconds: Per call, one entry per round, by contender.
+        seconds: Per call, or per step of one model where a call takes several (see
+            `side_by_side`); one entry per round, by contender.
     """
 
     seconds: Mapping[str, list[float]]
@@ -60,7 +63,7 @@ class Times:
         return statistics.median(one / other for one, other in pairs)
 
     def rows(self, part: str) -> list[Row]:
-        """Median milliseconds of a call of each contender."""
+        """Median milliseconds of each contender."""
         return [
             Row(part, name, 1e3 * statistics.median(times), "ms")
             for name, times in self.seconds.items()
@@ -68,19 +71,29 @@ class Times:
 
 
 def side_by_side(contenders: Mapping[str, Callable[[], object]], effort: Effort) -> Times:
-    """Times contenders, which take turns in every round; the first two calls are not counted."""
+    """Times contenders, which take turns in every round; the first two calls are not counted.
+
+    A contender that has `steps_per_call`, the steps of all the models that a call trains, is timed
+    per step of one model.
+    """
     keep_freed_memory()
     calls = {}
     for name, call in contenders.items():
-        call()
-        start = perf_counter()
-        call()
-        calls[name] = max(1, round(effort.seconds_per_turn / (perf_counter() - start)))
+        _seconds(call, 1)
+        calls[name] = max(1, round(effort.seconds_per_turn / _seconds(call, 1)))
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(effort.rounds):
         for name, call in contenders.items():
-            start = perf_counter()
-            for _ in range(calls[name]):
-                call()
-            seconds[name].append((perf_counter() - start) / calls[name])
+            n_steps = calls[name] * getattr(call, "steps_per_call", 1)
+            seconds[name].append(_seconds(call, calls[name]) / n_steps)
     return Times(seconds)
+
+
+def _seconds(call: Callable[[], object], times: int) -> float:
+    """How long so many calls take, until a GPU has done them too."""
+    start = perf_counter()
+    for _ in range(times):
+        call()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return perf_counter() - start

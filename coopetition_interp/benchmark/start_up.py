@@ -9,6 +9,8 @@ import sys
 import tempfile
 from time import time
 
+import torch
+
 from coopetition_interp.benchmark.side_by_side import Effort, Row
 
 PART = "start-up"
@@ -28,13 +30,14 @@ def tell(metrics):
 
 config = preset("laptop")
 config = config.replace(
+    device=sys.argv[2],
     evaluators=standard_evaluators(n_sequences=50), evaluate_at=Schedule(at=(config.batch_size,))
 )
 train(config, sys.argv[1], progress=False, on_evaluation=tell)
 """
 
 
-def benchmark_start_up(effort: Effort) -> list[Row]:
+def benchmark_start_up(effort: Effort, device: torch.device) -> list[Row]:
     """`--help`; and a compiled full-size run up to its first step, twice."""
     rows = []
     start = time()
@@ -50,7 +53,7 @@ def benchmark_start_up(effort: Effort) -> list[Row]:
             out = os.path.join(directory, what)
             start = time()
             said = subprocess.run(
-                [sys.executable, "-c", FIRST_STEP, out],
+                [sys.executable, "-c", FIRST_STEP, out, device.type],
                 env=environment,
                 stdout=subprocess.PIPE,
                 check=True,

@@ -164,10 +164,16 @@ def add_bench(commands) -> None:
         metavar="FILE",
         help="write the numbers there, with a description of the machine",
     )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what is measured; auto: a GPU where there is one",
+    )
     parser.set_defaults(run=_bench)
 
 
 def _bench(options: argparse.Namespace) -> None:
     from coopetition_interp.benchmark import run_benchmark
 
-    run_benchmark(options.only, options.quick, options.rounds, options.json)
+    run_benchmark(options.only, options.quick, options.rounds, options.json, options.device)

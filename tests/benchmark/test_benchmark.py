@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from coopetition_interp.benchmark import PARTS
+from coopetition_interp.benchmark import side_by_side as side_by_side_module
 from coopetition_interp.benchmark.contenders import (
     GROUPED,
     OURS,
+    Floor,
     GoodLoop,
     OurGroupedStep,
+    OurStep,
     PlainLoop,
     small_size,
 )
@@ -19,7 +22,7 @@ from coopetition_interp.benchmark.side_by_side import Effort, Times, side_by_sid
 from coopetition_interp.benchmark.steps import SAMPLING, rows_of_steps
 from coopetition_interp.command_line import main
 from coopetition_interp.command_line.main import BENCHMARK_PARTS
-from coopetition_interp.training import grouped_step
+from coopetition_interp.training import grouped_step, steps_at_once, training_step
 
 
 def test_the_good_users_loss_is_the_plain_loops():
@@ -42,25 +45,60 @@ def test_a_grouped_step_trains_runs_of_their_own(monkeypatch):
     monkeypatch.setattr(grouped_step, "compile_record", lambda recorded, _: (recorded, False))
     setting = small_size()
     grouped = OurGroupedStep(setting)
-    seeds = range(grouped.members)
+    seeds = range(setting.n_grouped)
     alone = [
         setting.model(seed)(setting.sampler_of(seed).batch(0), return_type="loss") for seed in seeds
     ]
     # Batched products add in another order than those of one run.
-    torch.testing.assert_close(grouped(), torch.stack(alone), atol=1e-5, rtol=1e-5)
-    assert len(grouped()) == 8
+    torch.testing.assert_close(grouped()[0], torch.stack(alone), atol=1e-5, rtol=1e-5)
+    assert len(grouped()[0]) == 8
 
 
-def test_what_trains_several_runs_is_counted_by_its_sequences():
-    # A call for 8 runs that takes twice the time trains 4 times the sequences per second.
+def test_what_trains_several_runs_is_timed_per_step_of_one(monkeypatch):
+    clock = iter(range(1_000))
+    monkeypatch.setattr(side_by_side_module, "perf_counter", lambda: float(next(clock)))
+
+    class Eight:
+        steps_per_call = 8
+
+        def __call__(self):
+            next(clock)  # takes twice the time of what trains one
+
+    times = side_by_side({OURS: lambda: None, GROUPED: Eight()}, Effort(2, 0.0))
+    assert times.seconds == {OURS: [1.0, 1.0], GROUPED: [0.25, 0.25]}
+
+
+def test_ratios_of_steps():
     times = Times(
-        {OURS: [1.0, 2.0], GROUPED: [2.0, 4.0], "floor": [0.5, 1.0], SAMPLING: [0.1, 0.2]}
+        {OURS: [1.0, 2.0], GROUPED: [0.25, 0.5], "floor": [0.5, 1.0], SAMPLING: [0.1, 0.2]}
     )
-    rows = rows_of_steps("small size", times, {OURS: 1, GROUPED: 8, "floor": 1})
-    values = {row.what: row.value for row in rows}
+    values = {row.what: row.value for row in rows_of_steps("small size", times, n_grouped=8)}
     assert values["ours grouped of 8, times the sequences per second of ours"] == 4.0
     assert values["ours, times the speed of: floor"] == 0.5
     assert values["sampling, share of a step"] == pytest.approx(10.0)
+
+
+def test_several_steps_a_call_are_those_taken_one_by_one(monkeypatch):
+    """On a GPU a call takes many steps: here it is made to on a processor."""
+    monkeypatch.setattr(training_step, "compile_record", lambda recorded, _: (recorded, False))
+    monkeypatch.setattr(grouped_step, "compile_record", lambda recorded, _: (recorded, False))
+    setting = small_size()
+    one_by_one, grouped = OurStep(setting), OurGroupedStep(setting)
+    singly = [one_by_one()[0] for _ in range(4)]
+    singly_grouped = [grouped()[0] for _ in range(4)]
+    monkeypatch.setattr(steps_at_once, "steps_of_a_launch", lambda device: 2)
+    at_once, grouped_at_once, floor = OurStep(setting), OurGroupedStep(setting), Floor(setting)
+    assert at_once.steps_per_call == floor.steps_per_call == 2
+    assert grouped_at_once.steps_per_call == 2 * setting.n_grouped
+    assert [*at_once(), *at_once()] == singly
+    assert all(map(torch.equal, [*grouped_at_once(), *grouped_at_once()], singly_grouped))
+    assert len(floor()) == 2
+
+
+def test_no_gpu_is_told_before_anything_is_measured(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["bench", "--device", "cuda"]) == 2
+    assert "torch finds no GPU here" in capsys.readouterr().err
 
 
 def test_contenders_take_turns():
