@@ -121,19 +121,22 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 def draw(tables: Tables) -> go.Figure:
     """Induction strength; the run itself; layer 1 fixed; layer 0 fixed at three moments."""
     swapped = tables[""]
+    null = {"b) another seed's layer 1": tables["null"]} if "null" in tables else {}
     panels = {
         "the run itself": swapped[swapped["fixed"] == "nothing"],
-        "b) layer 1 of the end": swapped[swapped["fixed"] == "second half"],
+        "b) layer 1 of end": swapped[swapped["fixed"] == "second half"],
+        **null,
         **{
-            f"c) layer 0 of the {moment}": swapped[
+            f"c) layer 0 of {moment}": swapped[
                 (swapped["fixed"] == "first half") & (swapped["moment"] == moment)
             ]
             for moment in ("peak", "crossing", "end")
         },
     }
-    titles = ["a) induction strength on Flip", *panels]
+    titles = ["a) induction on Flip", *panels]
+    cols = -(-len(titles) // 2)
     figure = make_subplots(
-        rows=2, cols=3, subplot_titles=titles, horizontal_spacing=0.06, vertical_spacing=0.16
+        rows=2, cols=cols, subplot_titles=titles, horizontal_spacing=0.085, vertical_spacing=0.16
     )
     layer_1 = {"layer 1, mean of heads": CurveStyle("layer 1, mean of heads", "#9467bd")}
     add_seed_curves(
@@ -141,7 +144,7 @@ def draw(tables: Tables) -> go.Figure:
     )
     styles = evaluator_styles(IN_CONTEXT_EVALUATORS)
     for place, rows in enumerate(panels.values(), start=1):
-        row, col = place // 3 + 1, place % 3 + 1
+        row, col = place // cols + 1, place % cols + 1
         add_seed_curves(
             figure, rows, "in_context_accuracy", "evaluator", styles, row, col, place == 1
         )

@@ -43,4 +43,5 @@ def best(runs: pd.DataFrame, evaluator: str, column: str) -> dict[str, float]:
 
 def once_for_all(statement: str, runs: pd.DataFrame, holds: bool) -> YesNoRule:
     """A rule on all draws together, which says as much as there are draws."""
-    return YesNoRule(statement, dict.fromkeys(map(int, runs["draw"].unique()), holds))
+    every_draw = dict.fromkeys(map(int, runs["draw"].unique()), holds)
+    return YesNoRule(statement, every_draw, counted="draws")

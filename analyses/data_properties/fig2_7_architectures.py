@@ -58,7 +58,7 @@ def rules(tables: Tables) -> list[Rule]:
     if CHANCE <= recurrent < REFUTED:
         holds[draws[0]] = True  # neither all nor none: undecided
     return [
-        YesNoRule(none_learns, holds),
+        YesNoRule(none_learns, holds, counted="draws"),
         architectures.once_for_all(some_learn, runs, highest["transformer"] > 0.8),
     ]
 

@@ -106,12 +106,14 @@ class YesNoRule:
         holds: Whether it does, by seed.
         published: The published finding, in words; empty if there is none.
         of: In how many seeds the claim needs it.
+        counted: What stands for a seed in `holds`.
     """
 
     statement: str
     holds: Mapping[int, bool]
     published: str = ""
     of: Literal["every seed", "most seeds"] = "every seed"
+    counted: str = "seeds"
 
     @property
     def rule(self) -> str:
@@ -145,7 +147,7 @@ class YesNoRule:
     def found(self) -> str:
         """What was found, in words."""
         holding = [seed for seed, holds in self.holds.items() if holds]
-        told = f"in {len(holding)} of {len(self.holds)} seeds"
+        told = f"in {len(holding)} of {len(self.holds)} {self.counted}"
         if self.of == "every seed":
             return told
         return "{} (95% interval of the share {:.2f} to {:.2f})".format(told, *self.share)
