@@ -42,12 +42,14 @@ MAKES_A_STUDY = re.compile(r"from (small_induction|small_coopetition) import")
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Tests of a file, and of all files that share a small study, go to one worker.
 
-    So what they share is made once.
+    So what they share is made once. Notebooks share nothing, and take longest: each goes by itself.
     """
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
+            if file.endswith("test_notebooks.py"):
+                return nodeid
             study = MAKES_A_STUDY.search((config.rootpath / file).read_text(encoding="utf-8"))
             return study[1] if study else file
 
