@@ -1,4 +1,4 @@
-"""A small induction-head study: the sweep's own plan, one short training, and made-up metrics."""
+"""A small induction-head study: the sweep's own plan, short trainings, and made-up metrics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.tasks.exemplar_label.features import GaussianFeatures
 from coopetition_interp.tasks.exemplar_label.sequences import induction_evaluators
-from coopetition_interp.training import Run, RunConfig, Schedule, load_run, train
+from coopetition_interp.training import Run, RunConfig, Schedule, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 FOLDER = Path(__file__).parents[1] / "analyses" / "induction_heads"
 FIGURES = [path.stem for path in figure_files(FOLDER)]
 FEW = 64
-FEATURES = GaussianFeatures(n_classes=400, n_exemplars=2, d_feature=8)
+SEEDS = (5, 6, 7)
+FEATURES = GaussianFeatures(n_classes=1_620, n_exemplars=2, d_feature=8)
 LOG_2 = np.log(2)
 SEEN = np.arange(0, 1_000_001, 10_000)
 
@@ -33,28 +34,29 @@ LATE = 20_000  # width of the logistic falls, but for SHORT
 SHORT = {"clamps/steps-1-2": 7_500, "clamps/copy": 7_500}
 
 
-def falls_at(name: str) -> float:
+def falls_at(what: str) -> float:
     """Middle of a run's fall: as the thesis has it, in the order its figures are about."""
     rules = [
         ("pairs/", 250_000),
-        ("grafts/layer-0-of-seed-5", 100_000),
+        ("grafts/layer-0-of-own", 100_000),
         ("grafts/", 300_000),
         ("previous-token/all", 900_000),
         ("clamps/", 300_000),
         ("previous-token/", 310_000),
         ("scaling/", 200_000),
     ]
-    if "single-head/head-" in name:
-        return 320_000 + 10_000 * int(name[-1])
-    return next((middle for start, middle in rules if name.startswith(start)), 200_000)
+    if what.startswith("single-head/head-"):
+        return 320_000 + 10_000 * int(what[-1])
+    return next((middle for start, middle in rules if what.startswith(start)), 200_000)
 
 
 def made_up_metrics(name: str) -> pd.DataFrame:
     """A loss that falls from log 2, by a logistic or, for some runs, an exponential curve."""
-    if name in EXPONENTIAL or name.endswith("copy-left"):
+    _, _, what = name.partition("/")
+    if what in EXPONENTIAL or what.endswith("copy-left"):
         left = np.exp(-SEEN / 50_000)
     else:
-        left = 1 / (1 + np.exp((SEEN - falls_at(name)) / SHORT.get(name, LATE)))
+        left = 1 / (1 + np.exp((SEEN - falls_at(what)) / SHORT.get(what, LATE)))
     left = left.round(6)  # as many digits as a packed copy keeps: the same runs are the lowest
     columns = {
         "sequences_seen": SEEN,
@@ -72,23 +74,22 @@ def made_up_metrics(name: str) -> pd.DataFrame:
 
 
 def make_small_study(path: Path) -> Study:
-    """Every run of the plan, with the weights of one short training where weights are read."""
-    planned_runs = plan(FEATURES)
-    first = planned_runs[0].resolve({})
-    main = train(shortened(first), path / "main", progress=False)
-    runs: dict[str, Run] = {"main": main}
-    for planned in planned_runs[1:]:
-        name = planned.name
-        config = planned.resolve({need: runs[need] for need in planned.needs})
-        with RunDirectory(path / name) as directory:
+    """Every run of the plan; the main ones trained, and their weights where others are read."""
+    planned_runs = plan(FEATURES, SEEDS)
+    mains: dict[str, Run] = {}
+    for planned in planned_runs:
+        run = path / planned.name
+        config = planned.resolve({need: mains[need] for need in planned.needs})
+        if planned.about["role"] == "main":
+            mains[planned.name] = train(shortened(config), run, progress=False)
+            continue
+        main = mains[f"seed-{planned.about['init_seed']}/main"]
+        with RunDirectory(run) as directory:
             directory.write_config(config, main.resolved)
-            directory.write_metrics(made_up_metrics(name))
+            directory.write_metrics(made_up_metrics(planned.name))
             directory.write_status("finished", config.n_sequences)
-        if name.startswith("single-head/") or name.endswith("/main"):
-            shutil.copytree(
-                main.path / "checkpoints", path / name / "checkpoints", copy_function=os.link
-            )
-        runs[name] = load_run(path / name)
+        if planned.about["role"] == "single_head":
+            shutil.copytree(main.path / "checkpoints", run / "checkpoints", copy_function=os.link)
     return Study(path, planned_runs)
 
 

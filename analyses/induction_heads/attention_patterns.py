@@ -1,4 +1,4 @@
-"""A page of the main run's attention patterns at its end, on a few sequences, by circuitsvis.
+"""A page of a main run's attention patterns at its end, on a few sequences, by circuitsvis.
 
 It needs no network. A and B are the classes of the two context exemplars, numbers their labels; the
 query is the last token. Rows attend to columns.
@@ -16,7 +16,6 @@ import pandas as pd
 from circuitsvis.attention import attention_heads
 
 from analyses.induction_heads.heads import training_sequences
-from analyses.induction_heads.main_seed import of_main
 from analyses.induction_heads.runs import plan
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.interventions import run_clamped_with_cache
@@ -84,7 +83,7 @@ def write_page(table: pd.DataFrame, path: Path) -> Path:
             f"<script>window.addEventListener('load', () => "
             f"{{ {call}{props.replace('</script>', '')} }});</script>"
         )
-    title = "Attention patterns of the main run"
+    title = f"Attention patterns of the main run of seed {table['init_seed'].iloc[0]}"
     with atomic_file(path) as temporary:
         temporary.write_text(
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -97,13 +96,15 @@ def write_page(table: pd.DataFrame, path: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes the page of a study; exits with status 2 if the study lacks the main run."""
+    """Writes the page of a study's first seed; exits with status 2 if it has no main run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a sweep, or a packed copy")
     parser.add_argument("--out", type=Path, help="folder for the page (RUN/figures)")
     options = parser.parse_args(arguments)
     try:
-        table = of_main(Study(options.run, plan()), attention_patterns)
+        study = Study(options.run, plan())
+        seed = study.require("main")[0].init_seed
+        table = study.measured(attention_patterns, "main", init_seed=seed)
     except StudyError as error:
         parser.error(str(error))
     folder = options.out or options.run / "figures"

@@ -13,22 +13,23 @@ starts to form meanwhile. The gap of the loss is given besides.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.induction_heads.heads import strongest_heads
-from analyses.induction_heads.main_seed import main_heads
-from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.each_seed import NO_SEED, mean_and_range
+from analyses.induction_heads.heads import heads_at_end, strongest_heads
 from coopetition_interp.analysis.curves import first_crossing
 from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.reporting.figure_file import Tables
+from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.study_run import StudyRun
 from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import Beside
 
@@ -54,23 +55,18 @@ CURVE_COLUMNS = ["sequences_seen", "loss", "accuracy", "p_right_in_context", "tr
 SHAPE_COLUMNS = ("kind", "convexity_gap", "plateau_end", "fall_start", "fall_middle", "fall_end")
 
 
-def training_curves(study: Study, name: str, role: str, **about: Any) -> pd.DataFrame:
-    """Curves of the runs of a role.
+def training_curves(runs: Iterable[StudyRun], name: str) -> pd.DataFrame:
+    """Curves of runs.
 
     Args:
-        study: The study.
+        runs: One at least.
         name: Of each curve, from what its run is: "head {head}", say.
-        role: Of the runs.
-        **about: See `Study.runs`.
 
     Returns:
         Columns `init_seed`, `curve`, and `CURVE_COLUMNS`.
-
-    Raises:
-        StudyError: No such run is finished.
     """
     tables = []
-    for found in study.require(role, **about):
+    for found in runs:
         metrics = found.metrics
         rows = metrics.loc[metrics["evaluator"] == "train", CURVE_COLUMNS].reset_index(drop=True)
         rows.insert(0, "curve", name.format(**found.about))
@@ -79,15 +75,21 @@ def training_curves(study: Study, name: str, role: str, **about: Any) -> pd.Data
     return pd.concat(tables, ignore_index=True)
 
 
-def strongest_alone(study: Study) -> int:
-    """The main run's strongest head."""
-    return strongest_heads(main_heads(study))[0]
+def strongest_alone(study: Study) -> dict[int, StudyRun]:
+    """By seed, the run with the main run's strongest head alone in layer 1.
 
-
-def strongest_alone_curve(study: Study, name: str) -> pd.DataFrame:
-    """The curve of the run with the strongest head alone in layer 1."""
-    head = strongest_alone(study)
-    return training_curves(study, name, "single_head", init_seed=MAIN_SEED, head=head)
+    Raises:
+        StudyError: No main run, or no such run, is finished.
+    """
+    mains = study.measured(heads_at_end, "main").groupby("init_seed")
+    strongest = {seed: strongest_heads(heads)[0] for seed, heads in mains}
+    singles = study.require("single_head")
+    alone = {
+        run.init_seed: run for run in singles if run.about["head"] == strongest.get(run.init_seed)
+    }
+    if not alone:
+        raise StudyError(NO_SEED)
+    return alone
 
 
 def learning_time(curve: pd.DataFrame) -> float:
@@ -100,28 +102,29 @@ def learning_time(curve: pd.DataFrame) -> float:
 
 
 def curve_shapes(curves: pd.DataFrame) -> pd.DataFrame:
-    """Whether each curve has a phase change (see the module), and when.
+    """Whether each curve of each seed has a phase change (see the module), and when.
 
     Args:
-        curves: With columns `curve`, `sequences_seen`, `loss`, `accuracy`, `p_right_in_context`.
+        curves: As `training_curves` gives them.
 
     Returns:
-        Columns `curve`; of the choice in context: `kind`, `convexity_gap`, `plateau_end`,
-        `fall_start`, `fall_middle`, `fall_end`, `duration` (of the fall, from a tenth to nine
-        tenths; these in sequences seen, NaN unless there is a phase change); of the loss:
-        `loss_kind`, `loss_gap`, `learning_time`, `last_loss`; `last_accuracy`.
+        Columns `init_seed`, `curve`; of the choice in context: `kind`, `convexity_gap`,
+        `plateau_end`, `fall_start`, `fall_middle`, `fall_end`, `duration` (of the fall, from a
+        tenth to nine tenths; these in sequences seen, NaN unless there is a phase change); of the
+        loss: `loss_kind`, `loss_gap`, `learning_time`, `last_loss`; `last_accuracy`.
 
     Raises:
         ValueError: See `loss_shape`.
     """
     rows = []
-    for name, curve in curves.groupby("curve", sort=False):
+    for (seed, name), curve in curves.groupby(["init_seed", "curve"], sort=False):
         seen, loss = curve["sequences_seen"].to_numpy(), curve["loss"].to_numpy()
         shape = loss_shape(seen, 1 - curve["p_right_in_context"].to_numpy())
         of_loss = loss_shape(seen, loss)
         fields = asdict(shape)
         rows.append(
             {
+                "init_seed": seed,
                 "curve": name,
                 **{column: fields[column] for column in SHAPE_COLUMNS},
                 "duration": shape.duration,
@@ -135,9 +138,21 @@ def curve_shapes(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def curves_and_shapes(*curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """A figure's tables: curves one under the other, and their shapes."""
+def curves_and_shapes(names: Collection[str], *curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A figure's tables: curves one under the other, and their shapes.
+
+    Args:
+        names: Of all curves that a seed needs; one that lacks any is left out.
+        *curves: As `training_curves` gives them.
+
+    Raises:
+        StudyError: No seed has them all.
+    """
     table = pd.concat(curves, ignore_index=True)
+    complete = table.groupby("init_seed")["curve"].transform(lambda c: set(names) <= set(c))
+    if not complete.any():
+        raise StudyError(NO_SEED)
+    table = table[complete].reset_index(drop=True)
     return {"": table, "shapes": curve_shapes(table)}
 
 
@@ -159,21 +174,27 @@ def draw_losses(
     return figure
 
 
+def shapes_by_curve(tables: Tables) -> pd.DataFrame:
+    """Shapes of a figure's curves, by their names."""
+    return tables["shapes"].set_index("curve")
+
+
 def learning_times(tables: Tables) -> pd.Series:
-    """Of a figure's curves, by their names; NaN for those that are never learned."""
-    return tables["shapes"].set_index("curve")["learning_time"]
+    """Of curves, by their names; NaN for those that are never learned."""
+    return shapes_by_curve(tables)["learning_time"]
 
 
-def times_beside(tables: Tables, told: Mapping[str, str]) -> list[Beside]:
+def times_beside(tables: Tables, names: Mapping[str, str]) -> list[Beside]:
     """When each curve's loss falls under 0.4 log 2.
 
     Args:
         tables: A figure's.
-        told: What is said of each curve, by its name.
+        names: What is said of each curve, by its name.
     """
     times = learning_times(tables)
     return [
-        Beside(f"{what}: under 0.4 log 2", thousands(times[name])) for name, what in told.items()
+        Beside(f"{what}: under 0.4 log 2", mean_and_range(times.loc[[name]], thousands))
+        for name, what in names.items()
     ]
 
 
@@ -183,12 +204,16 @@ def thousands(sequences_seen: SupportsFloat) -> str:
     return "not reached" if math.isnan(seen) else f"{seen / 1e3:.0f}k"
 
 
-def shape_told(row: pd.Series) -> str:
-    """A row of a table of shapes in words."""
-    told = f"{row['kind']} (gap {row['convexity_gap']:.2f}; of the loss, {row['loss_gap']:.2f})"
-    if row["kind"] == "phase change":
-        told += (
-            f", {thousands(row['fall_start'])} to {thousands(row['fall_end'])}: "
-            f"{thousands(row['duration'])} long"
-        )
-    return f"{told}; under 0.4 log 2: {thousands(row['learning_time'])}"
+def shape_told(tables: Tables, name: str) -> str:
+    """The shapes of a curve in all seeds, in words."""
+    rows = shapes_by_curve(tables).loc[[name]]
+    kinds = rows["kind"].value_counts()
+    parts = [
+        ", ".join(f"{kind} in {n} of {len(rows)}" for kind, n in kinds.items()),
+        f"gap {mean_and_range(rows['convexity_gap'], '{:.2f}'.format)}",
+        f"gap of the loss {mean_and_range(rows['loss_gap'], '{:.2f}'.format)}",
+    ]
+    if "phase change" in kinds:
+        parts.append(f"{mean_and_range(rows['duration'].dropna(), thousands)} long")
+    parts.append(f"under 0.4 log 2: {mean_and_range(rows['learning_time'], thousands)}")
+    return "; ".join(parts)

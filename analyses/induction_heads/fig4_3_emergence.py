@@ -19,20 +19,19 @@ from analyses.induction_heads.curves import (
     thousands,
     training_curves,
 )
-from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
-from analyses.induction_heads.main_seed import holds, number, of_main
-from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.each_seed import Holds, Number, judged, seed_by_seed, told
+from analyses.induction_heads.heads import (
+    N_CHECKPOINTS,
+    rank_style,
+    training_sequences,
+    with_ranks,
+)
 from coopetition_interp.analysis.checkpoints import spread_checkpoints, strengths_over_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import (
-    TEMPLATE,
-    evaluator_styles,
-    head_style,
-    sequences_seen_axis,
-)
+from coopetition_interp.reporting.style import TEMPLATE, evaluator_styles, sequences_seen_axis
 from coopetition_interp.reporting.verdicts import Beside, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
@@ -52,23 +51,28 @@ def strengths_over_training(
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Losses and strengths of the main run."""
-    metrics = study.curves("main", init_seed=MAIN_SEED)
+    """Losses and strengths of the main runs."""
+    metrics = study.curves("main")
+    strengths = study.measured(strengths_over_training, "main")
+    end = strengths.groupby("init_seed")["sequences_seen"].transform("max")
+    final = with_ranks(strengths[strengths["sequences_seen"] == end], "induction_strength")
+    ranks = final[["init_seed", "head", "rank"]]
     return {
         "losses": metrics[["init_seed", "evaluator", *CURVE_COLUMNS]],
-        "strengths": of_main(study, strengths_over_training),
-        "shape": curve_shapes(training_curves(study, "main", "main", init_seed=MAIN_SEED)),
+        "strengths": strengths.merge(ranks, on=["init_seed", "head"]),
+        "shapes": curve_shapes(training_curves(study.require("main"), "main")),
     }
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Losses of the evaluators, and induction strength of each head."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["a) loss", "b) induction strength"])
+    """Losses of the evaluators, and induction strength of each head, by its rank at the end."""
+    titles = ["a) loss", "b) induction strength, by its rank at the end"]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles)
     losses, strengths = tables["losses"], tables["strengths"]
     styles = evaluator_styles(losses["evaluator"].unique())
     add_seed_curves(figure, losses, "loss", "evaluator", styles, 1, 1)
-    heads = {head: head_style(int(head)) for head in sorted(strengths["head"].unique())}
-    add_seed_curves(figure, strengths, "induction_strength", "head", heads, 1, 2)
+    ranks = {rank: rank_style(rank) for rank in sorted(strengths["rank"].unique())}
+    add_seed_curves(figure, strengths, "induction_strength", "rank", ranks, 1, 2)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", col=1)
     figure.update_yaxes(title_text="attention to the right label minus the other", col=2)
@@ -91,44 +95,60 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """A plateau at chance, a phase change, generalisation."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number | Holds]:
     plateau, last = _plateau(tables), _last(tables)["accuracy"]
     accuracy = plateau["accuracy"].mean()
     emerged, final = _emerged(tables), _final_strengths(tables)
     first = emerged.index[0] == final.index[0] if len(emerged) else False
     while_guessing = "accuracy while the loss is within 0.1 of log 2"
     return [
-        holds("the loss has a phase change", tables["shape"]["kind"].iloc[0] == "phase change"),
-        number(while_guessing, accuracy, "over", 0.4),
-        number(while_guessing, accuracy, "under", 0.65),
-        number("final accuracy, train", last["train"], "over", 0.99),
+        Holds("the loss has a phase change", tables["shapes"]["kind"].iloc[0] == "phase change"),
+        Number(while_guessing, accuracy, "over", 0.4),
+        Number(while_guessing, accuracy, "under", 0.65),
+        Number("final accuracy, train", last["train"], "over", 0.99),
         *(
-            number(f"final accuracy, {name}", last[name], "over", 0.9)
+            Number(f"final accuracy, {name}", last[name], "over", 0.9)
             for name in ("held_out_classes", "held_out_label_pairs")
         ),
-        holds("the strongest head emerges first", first),
+        Holds("the strongest head emerges first", first),
     ]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """The plateau, the fall, the held-out exemplars, and which heads emerge."""
-    plateau, last = _plateau(tables)["sequences_seen"], _last(tables)
-    losses = tables["losses"]
-    held_out = losses[losses["evaluator"] == "held_out_exemplars"]["loss"]
-    emerged, final = _emerged(tables), _final_strengths(tables)
+
+    def plateau(of: Tables) -> str:
+        seen = _plateau(of)["sequences_seen"]
+        return f"{thousands(seen.min())} to {thousands(seen.max())}"
+
+    def held_out(of: Tables) -> str:
+        losses = of["losses"][of["losses"]["evaluator"] == "held_out_exemplars"]["loss"]
+        last = _last(of)["accuracy"]["held_out_exemplars"]
+        return f"{last:.3f}, the loss rising from {losses.min():.2f} to {losses.iloc[-1]:.2f}"
+
+    def strongest(of: Tables) -> str:
+        final = _final_strengths(of)
+        return f"head {final.index[0]} ({final.iloc[0]:.2f})"
+
+    def first(of: Tables) -> str:
+        emerged = _emerged(of)
+        return (
+            f"head {emerged.index[0]} at {thousands(emerged.iloc[0])}" if len(emerged) else "none"
+        )
+
+    def n_strong(of: Tables) -> float:
+        return float((_final_strengths(of) > EMERGED).sum())
+
     return [
-        Beside("the plateau", f"{thousands(plateau.min())} to {thousands(plateau.max())}"),
-        Beside("shape of the curve", shape_told(tables["shape"].iloc[0])),
-        Beside(
-            "final accuracy, held_out_exemplars",
-            f"{last['accuracy']['held_out_exemplars']:.3f}, the loss rising from "
-            f"{held_out.min():.2f} to {held_out.iloc[-1]:.2f}",
-        ),
-        Beside("strongest head", f"head {final.index[0]} ({final.iloc[0]:.2f})"),
-        Beside(
-            "first head to emerge",
-            f"head {emerged.index[0]} at {thousands(emerged.iloc[0])}" if len(emerged) else "none",
-        ),
-        Beside(f"heads with a strength over {EMERGED}", str(int((final > EMERGED).sum()))),
+        Beside("the plateau", seed_by_seed(tables, plateau)),
+        Beside("shape of the curve", shape_told(tables, "main")),
+        Beside("final accuracy, held_out_exemplars", seed_by_seed(tables, held_out)),
+        Beside("strongest head", seed_by_seed(tables, strongest)),
+        Beside("first head to emerge", seed_by_seed(tables, first)),
+        Beside(f"heads with a strength over {EMERGED}", told(tables, n_strong, "{:g}".format)),
     ]
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.induction_heads.curves import thousands
+from analyses.induction_heads.each_seed import Number, judged, told
 from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
-from analyses.induction_heads.main_seed import number, of_main
 from coopetition_interp.analysis.ablation import layer_to_output_cut
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints, spread_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
@@ -49,8 +49,8 @@ def layers_cut_from_output(
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Of the main run."""
-    return of_main(study, layers_cut_from_output)
+    """Of the main runs."""
+    return study.measured(layers_cut_from_output, "main")
 
 
 def draw(tables: Tables) -> go.Figure:
@@ -72,16 +72,20 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Layer 0 is not needed in the end; layer 1 ever more."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number]:
     peak, end_0, there_1, end_1 = _moments(tables)
     return [
-        number("layer 0 cut, end: accuracy", end_0["accuracy"], "over", 0.99),
-        number(
+        Number("layer 0 cut, end: accuracy", end_0["accuracy"], "over", 0.99),
+        Number(
             "layer 0 cut: change of loss at the end, of its largest",
             end_0["loss_change"] / peak["loss_change"],
             "under",
             0.1,
         ),
-        number(
+        Number(
             "layer 1 cut: change of loss at the end less that when layer 0's is largest",
             end_1["loss_change"] - there_1["loss_change"],
             "over",
@@ -92,16 +96,19 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """The changes of loss themselves."""
-    peak, end_0, there_1, end_1 = _moments(tables)
+    peak, end_0, there_1, end_1 = range(4)
+
+    def change(moment: int, digits: int) -> str:
+        form = f"{{:.{digits}f}}".format
+        return told(tables, lambda of: _moments(of)[moment]["loss_change"], form)
+
+    at = told(tables, lambda of: _moments(of)[peak]["sequences_seen"], thousands)
     return [
-        Beside("layer 0 cut, end: change of loss", f"{end_0['loss_change']:.4f}"),
-        Beside(
-            "layer 0 cut: largest change of loss",
-            f"{peak['loss_change']:.3f} at {thousands(peak['sequences_seen'])}",
-        ),
+        Beside("layer 0 cut, end: change of loss", change(end_0, 4)),
+        Beside("layer 0 cut: largest change of loss", f"{change(peak, 3)} at {at}"),
         Beside(
             "layer 1 cut: change of loss there and at the end",
-            f"{there_1['loss_change']:.2f}, {end_1['loss_change']:.2f}",
+            f"{change(there_1, 2)}, {change(end_1, 2)}",
         ),
     ]
 

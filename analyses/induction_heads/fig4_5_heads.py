@@ -12,30 +12,46 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
-from analyses.induction_heads.curves import LOG_2, curve_shapes, thousands, training_curves
-from analyses.induction_heads.heads import (
-    induction_strengths,
-    strongest_heads,
-    training_sequences,
+from analyses.induction_heads.curves import (
+    LOG_2,
+    curves_and_shapes,
+    shapes_by_curve,
+    times_beside,
+    training_curves,
 )
-from analyses.induction_heads.main_seed import holds, main_heads, number, of_main
-from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.each_seed import (
+    Holds,
+    Number,
+    judged,
+    of_shared_seeds,
+    seed_by_seed,
+    told,
+)
+from analyses.induction_heads.heads import (
+    head_names,
+    heads_at_end,
+    rank_style,
+    seed_colours,
+    training_sequences,
+    with_strengths,
+)
+from analyses.induction_heads.runs import N_HEADS
 from coopetition_interp.analysis.ablation import all_but_one_ablations, single_head_ablations
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import (
-    TEMPLATE,
-    CurveStyle,
-    head_style,
-    sequences_seen_axis,
-)
+from coopetition_interp.reporting.style import TEMPLATE, CurveStyle, sequences_seen_axis
 from coopetition_interp.reporting.verdicts import Beside, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
 SYMBOLS = {"this head": "triangle-up", "all other heads": "circle"}
 ALL = "all heads"
+STYLES = {
+    ALL: CurveStyle(ALL, "#000000", "dot"),
+    **{style.name: style for style in map(rank_style, range(1, N_HEADS + 1))},
+}
+"""Curves of the runs with one head are named by its rank in the main run."""
 
 
 @measure(n_sequences=2000)
@@ -51,20 +67,23 @@ def heads_ablated(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Ablations in the main run; curves of it and of the runs with one head of layer 1."""
-    heads = main_heads(study)
-    ablations = of_main(study, heads_ablated)
-    ablations["induction_strength"] = ablations["head"].map(induction_strengths(heads))
-    alone = training_curves(study, "head {head}", "single_head", init_seed=MAIN_SEED)
-    together = training_curves(study, ALL, "main", init_seed=MAIN_SEED)
-    curves = pd.concat([together, alone], ignore_index=True)
-    shapes = curve_shapes(curves)
-    return {"heads": heads, "ablations": ablations, "single_heads": curves, "shapes": shapes}
+    """Ablations in the main runs; curves of them and of the runs with one head of layer 1."""
+    heads = study.measured(heads_at_end, "main")
+    ablations = with_strengths(study.measured(heads_ablated, "main"), heads)
+    together = training_curves(study.require("main"), ALL)
+    alone = training_curves(study.require("single_head"), "{head}")
+    alone["head"] = alone["curve"].astype(int)
+    ranked = with_strengths(alone, heads)
+    ranked["curve"] = [rank_style(rank).name for rank in ranked["rank"]]
+    curves = curves_and_shapes(STYLES, together, ranked[[*together.columns]])
+    return of_shared_seeds(
+        {"ablations": ablations, "single_heads": curves[""], "shapes": curves["shapes"]}
+    )
 
 
 def draw(tables: Tables) -> go.Figure:
     """Accuracy against induction strength; losses of the runs with one head."""
-    titles = ["a) heads ablated", "b) trained with one head of layer 1"]
+    titles = ["a) heads ablated (a colour a seed)", "b) trained with one head of layer 1"]
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles)
     for ablated, points in tables["ablations"].groupby("ablated", sort=False):
         figure.add_scatter(
@@ -75,18 +94,15 @@ def draw(tables: Tables) -> go.Figure:
             marker={
                 "symbol": SYMBOLS[str(ablated)],
                 "size": 12,
-                "color": [head_style(int(head)).colour for head in points["head"]],
+                "color": seed_colours(points["init_seed"]),
                 "line": {"color": "#333333", "width": 1},
             },
-            text=[f"head {head}" for head in points["head"]],
+            text=head_names(points),
             hovertemplate="%{text}: %{y:.4f}",
             row=1,
             col=1,
         )
-    styles = {ALL: CurveStyle(ALL, "#000000", "dot")}
-    n_heads = len(tables["shapes"]) - 1
-    styles |= {f"head {head}": head_style(head) for head in range(n_heads)}
-    add_seed_curves(figure, tables["single_heads"], "loss", "curve", styles, 1, 2)
+    add_seed_curves(figure, tables["single_heads"], "loss", "curve", STYLES, 1, 2)
     figure.update_xaxes(title_text="induction strength", col=1)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero", col=2)
     figure.update_yaxes(title_text="accuracy", col=1)
@@ -112,59 +128,60 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Ablated, alone, and trained alone; a head that never learns is later than any that does."""
-    lost, alone = _lost(tables), _alone(tables)
-    strongest = strongest_heads(tables["heads"])[0]
-    shapes = tables["shapes"].set_index("curve")
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number | Holds]:
+    lost, alone = _lost(tables), _ablated(tables, "all other heads")
+    shapes = shapes_by_curve(tables)
     together, single = shapes.loc[ALL], shapes.drop(ALL)
     times = single["learning_time"].fillna(float("inf"))
     return [
-        number("strongest head ablated: accuracy lost", lost[strongest], "under", 0.02),
-        holds("it costs more than any other head", lost.idxmax() == strongest),
-        number(
+        Number("strongest head ablated: accuracy lost", lost[1], "under", 0.02),
+        Holds("it costs more than any other head", lost.idxmax() == 1),
+        Number(
             "rank correlation of strength and accuracy alone",
             spearmanr(alone["induction_strength"], alone["accuracy"]).statistic,
             "over",
             0.8,
         ),
-        number("single heads: lowest final accuracy", single["last_accuracy"].min(), "over", 0.99),
-        holds(
+        Number("single heads: lowest final accuracy", single["last_accuracy"].min(), "over", 0.99),
+        Holds(
             "every head alone learns later than all heads together",
             (times > together["learning_time"]).all(),
         ),
-        holds("the strongest head is the quickest alone", times.idxmin() == f"head {strongest}"),
+        Holds("the strongest head is the quickest alone", times.idxmin() == rank_style(1).name),
     ]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """The other heads' accuracy, and when each run learns."""
-    lost, alone = _lost(tables), _alone(tables)
-    strongest = strongest_heads(tables["heads"])[0]
-    shapes = tables["shapes"].set_index("curve")
-    times, single = shapes["learning_time"], shapes.drop(ALL)
-    quickest = times.drop(ALL).sort_values(na_position="last")
+
+    def alone(of: Tables) -> float:
+        return float(_ablated(of, "all other heads")["accuracy"][1])
+
+    def lowest(of: Tables) -> str:
+        return str(shapes_by_curve(of)["last_accuracy"].drop(ALL).idxmin())
+
     return [
         Beside(
-            "any other head ablated: accuracy lost, at most", f"{lost.drop(strongest).max():.4f}"
+            "any other head ablated: accuracy lost, at most",
+            told(tables, lambda of: _lost(of).drop(1).max(), "{:.4f}".format),
         ),
-        Beside("strongest head alone: accuracy", f"{alone['accuracy'][strongest]:.4f}"),
-        Beside(
-            "single heads: loss under 0.4 log 2, quickest to slowest",
-            ", ".join(f"{name} {thousands(time)}" for name, time in quickest.items()),
-        ),
-        Beside("all heads: loss under 0.4 log 2", thousands(times[ALL])),
-        Beside("single head of the lowest accuracy", str(single["last_accuracy"].idxmin())),
+        Beside("strongest head alone: accuracy", told(tables, alone, "{:.4f}".format)),
+        *times_beside(tables, {name: name for name in STYLES}),
+        Beside("single head of the lowest accuracy", seed_by_seed(tables, lowest)),
     ]
 
 
 def _lost(tables: Tables) -> pd.Series:
-    """Accuracy lost without each head."""
-    table = tables["ablations"]
-    return -table[table["ablated"] == "this head"].set_index("head")["accuracy_change"]
+    """Accuracy lost without each head, by the head's rank."""
+    return -_ablated(tables, "this head")["accuracy_change"]
 
 
-def _alone(tables: Tables) -> pd.DataFrame:
+def _ablated(tables: Tables, what: str) -> pd.DataFrame:
     table = tables["ablations"]
-    return table[table["ablated"] == "all other heads"].set_index("head")
+    return table[table["ablated"] == what].set_index("rank")
 
 
 if __name__ == "__main__":

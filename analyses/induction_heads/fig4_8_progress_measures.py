@@ -15,12 +15,12 @@ from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
     shape_told,
+    shapes_by_curve,
     strongest_alone,
     training_curves,
 )
+from analyses.induction_heads.each_seed import Holds, judged
 from analyses.induction_heads.heads import N_CHECKPOINTS, training_sequences
-from analyses.induction_heads.main_seed import holds
-from analyses.induction_heads.runs import MAIN_SEED
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints, spread_checkpoints
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
@@ -54,17 +54,20 @@ def clamped_at_checkpoints(
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Of the strongest head alone; each clamp while training, and at checkpoints."""
-    (alone,) = study.require("single_head", init_seed=MAIN_SEED, head=strongest_alone(study))
+    alone = strongest_alone(study)
     tables = []
     for steps in STEPS:
         name = f"{WHILE_TRAINING}: {steps}"
-        tables.append(training_curves(study, name, "clamped", steps=steps))
+        tables.append(training_curves(study.require("clamped", steps=steps), name))
     for steps in STEPS:
         measured = study.measured(
-            clamped_at_checkpoints, "clamped", beside=lambda _: alone, steps=steps
+            clamped_at_checkpoints,
+            "clamped",
+            beside=lambda clamped: alone.get(clamped.init_seed),
+            steps=steps,
         )
         tables.append(measured.assign(curve=f"{AT_CHECKPOINTS}: {steps}"))
-    return curves_and_shapes(*tables)
+    return curves_and_shapes(EXPECTED, *tables)
 
 
 def draw(tables: Tables) -> go.Figure:
@@ -84,14 +87,18 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """The kind of each curve; which is learned first."""
-    shapes = tables["shapes"].set_index("curve")
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Holds]:
+    shapes = shapes_by_curve(tables)
     times = shapes["learning_time"]
     return [
         *(
-            holds(f"{name}: {kind}", shapes.loc[name, "kind"] == kind)
+            Holds(f"{name}: {kind}", shapes.loc[name, "kind"] == kind)
             for name, kind in EXPECTED.items()
         ),
-        holds(
+        Holds(
             "the progress measure shows the copy learned before the rest",
             times[f"{AT_CHECKPOINTS}: match"] < times[f"{AT_CHECKPOINTS}: step-1"],
         ),
@@ -100,8 +107,7 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """Every shape in words."""
-    shapes = tables["shapes"].set_index("curve")
-    return [Beside(name, shape_told(shapes.loc[name])) for name in EXPECTED]
+    return [Beside(name, shape_told(tables, name)) for name in EXPECTED]
 
 
 if __name__ == "__main__":

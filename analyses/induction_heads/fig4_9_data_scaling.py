@@ -16,7 +16,8 @@ from analyses.induction_heads.curves import (
     thousands,
     training_curves,
 )
-from analyses.induction_heads.main_seed import holds
+from analyses.induction_heads.each_seed import Holds, each_seed, judged, mean_and_range
+from analyses.induction_heads.runs import SCALING
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
@@ -31,7 +32,7 @@ LEARNED = {
 """What is clamped and what is left to learn in each column."""
 
 COLOURS = {
-    "classes": ("#9ecae1", "#4292c6", "#08306b"),
+    "classes": ("#9ecae1", "#6baed6", "#2171b5", "#08306b"),
     "labels": ("#a1d99b", "#41ab5d", "#00441b"),
 }
 ALIKE = (("classes", "copy-left"), ("labels", "match-left"))
@@ -45,7 +46,12 @@ MOST_DELAY = 1.25
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Curves at every number of classes and labels; their shapes, with the two numbers."""
     name = "{n_classes} classes, {n_labels} labels/{left}"
-    tables = curves_and_shapes(training_curves(study, name, "scaling"))
+    names = [
+        name.format(n_classes=n_classes, n_labels=n_labels, left=left)
+        for n_classes, n_labels in SCALING
+        for left in LEARNED
+    ]
+    tables = curves_and_shapes(names, training_curves(study.require("scaling"), name))
     shapes = tables["shapes"]
     sizes = shapes["curve"].str.extract(
         r"(?P<classes>\d+) classes, (?P<labels>\d+) .*/(?P<left>.+)"
@@ -57,9 +63,10 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 def draw(tables: Tables) -> go.Figure:
     """A row each for classes and labels, a column for what is left to learn."""
     panels = {}
+    first = next(iter(each_seed(tables).values()))
     for what, colours in COLOURS.items():
         for left, (clamped, learned) in LEARNED.items():
-            rows = _row(tables, what, left)
+            rows = _row(first, what, left)
             panels[f"{what}: {learned} learned ({clamped})"] = {
                 curve: CurveStyle(f"{size} {what}", colour)
                 for curve, size, colour in zip(rows["curve"], rows[what], colours, strict=True)
@@ -81,12 +88,16 @@ PUBLISHED = {_statement(*panel): "the same" if panel in ALIKE else "later" for p
 
 def rules(tables: Tables) -> list[Rule]:
     """Which are delayed; one that never learns is delayed, unless the first never does either."""
-    found: list[Rule] = []
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Holds]:
+    found = []
     for panel in PANELS:
         times = _row(tables, *panel)["learning_time"]
         first, last = times.iloc[0], times.fillna(float("inf")).iloc[-1]
         held = last <= MOST_DELAY * first if panel in ALIKE else last >= LEAST_DELAY * first
-        found.append(holds(_statement(*panel), held))
+        found.append(Holds(_statement(*panel), held))
     return found
 
 
@@ -94,10 +105,11 @@ def beside(tables: Tables) -> list[Beside]:
     """The times themselves."""
     found = []
     for what, left in PANELS:
-        rows = _row(tables, what, left)
-        sizes = ", ".join(map(str, rows[what]))
+        times = _row(tables, what, left).groupby(what)["learning_time"]
+        sizes = ", ".join(str(size) for size, _ in times)
         statement = f"{LEARNED[left][1]}: under 0.4 log 2 with {sizes} {what}"
-        found.append(Beside(statement, ", ".join(map(thousands, rows["learning_time"]))))
+        told = ", ".join(mean_and_range(of_size, thousands) for _, of_size in times)
+        found.append(Beside(statement, told))
     return found
 
 

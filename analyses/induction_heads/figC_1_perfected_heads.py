@@ -6,16 +6,28 @@ make up for the labels that the strongest miscopies (thesis, appendix C, Figure 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analyses.induction_heads.each_seed import (
+    Holds,
+    Number,
+    each_seed,
+    judged,
+    seed_by_seed,
+    told,
+)
 from analyses.induction_heads.heads import (
-    induction_strengths,
+    head_names,
+    heads_at_end,
+    seed_colours,
     strongest_heads,
     training_sequences,
+    with_strengths,
 )
-from analyses.induction_heads.main_seed import holds, main_heads, number, of_main
 from coopetition_interp.analysis.mistakes import mistake_rates_by_head_and_label
 from coopetition_interp.analysis.perfected_heads import perfected_heads
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
@@ -43,43 +55,43 @@ def mistakes(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Of the main run."""
+    """Of the main runs."""
+    heads = study.measured(heads_at_end, "main")
     return {
-        "": of_main(study, perfected),
-        "mistakes": of_main(study, mistakes),
-        "heads": main_heads(study),
+        "": with_strengths(study.measured(perfected, "main"), heads),
+        "mistakes": with_strengths(study.measured(mistakes, "main"), heads),
+        "heads": heads,
     }
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Heads alone by strength; their mistakes and accuracy by label."""
+    """Heads alone by strength, of all seeds; mistakes and accuracy by label, of the first."""
+    seed, first = next(iter(each_seed(tables).items()))
     titles = [
-        "a) each head alone",
-        "b) perfect match: relative mistake rate",
-        "c) perfect match: accuracy",
+        "a) each head alone (a colour a seed)",
+        f"b) seed {seed}, perfect match: relative mistake rate",
+        f"c) seed {seed}, perfect match: accuracy",
     ]
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.07)
-    strengths = induction_strengths(tables["heads"])
     for kind, symbol in SYMBOLS.items():
         points = tables[""][tables[""]["perfected"] == kind]
         figure.add_scatter(
-            x=points["head"].map(strengths),
+            x=points["induction_strength"],
             y=points["accuracy"],
             mode="markers",
             name="as it is" if kind == "nothing" else f"perfect {kind}",
             marker={
                 "symbol": symbol,
                 "size": 11,
-                "color": [head_style(int(head)).colour for head in points["head"]],
+                "color": seed_colours(points["init_seed"]),
                 "line": {"color": "#333333", "width": 1},
             },
-            text=[f"head {head}" for head in points["head"]],
+            text=head_names(points),
             hovertemplate="%{text}: %{y:.4f}",
             row=1,
             col=1,
         )
-    opacities = strengths.clip(lower=0.35, upper=1.0)
-    for head, rates in tables["mistakes"].groupby("head"):
+    for head, rates in first["mistakes"].groupby("head"):
         style = head_style(int(str(head)))
         for col, values in ((2, rates["relative_mistake_rate"]), (3, 1 - rates["mistake_rate"])):
             figure.add_scatter(
@@ -90,7 +102,7 @@ def draw(tables: Tables) -> go.Figure:
                 showlegend=col == 2,
                 mode="lines+markers",
                 line={"color": style.colour, "width": 2},
-                opacity=float(opacities[head]),
+                opacity=float(rates["induction_strength"].iloc[0].clip(0.35, 1.0)),
                 row=1,
                 col=col,
             )
@@ -117,23 +129,27 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """A perfect match helps and is not enough; mistakes hang on the label."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number | Holds]:
     accuracy, rates = _accuracy(tables), _rates(tables)
     strongest = strongest_heads(tables["heads"])[0]
     return [
-        number(
+        Number(
             "share of heads that a perfect match improves",
             (accuracy["match"] > accuracy["nothing"]).mean(),
             "over",
             0.5,
         ),
-        number("mean accuracy over heads, perfect match", accuracy["match"].mean(), "under", 0.95),
-        number(
+        Number("mean accuracy over heads, perfect match", accuracy["match"].mean(), "under", 0.95),
+        Number(
             "largest relative mistake rate of a label in the strongest head",
             rates[strongest].max(),
             "over",
             1.5,
         ),
-        holds(
+        Holds(
             "another head errs less than its mean on the labels that the strongest miscopies",
             bool(_helpers(tables)),
         ),
@@ -142,20 +158,22 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """Which heads and labels."""
-    strongest = strongest_heads(tables["heads"])[0]
-    helpers, worst = _helpers(tables), _worst_labels(tables)
+
+    def accuracy(of: Tables) -> float:
+        return float(_accuracy(of)["match"][strongest_heads(of["heads"])[0]])
+
+    def listed(numbers: Callable[[Tables], list[int]]) -> str:
+        return seed_by_seed(tables, lambda of: ", ".join(map(str, numbers(of))) or "none")
+
     return [
         Beside(
             "strongest head alone, perfect match: accuracy",
-            f"{float(_accuracy(tables)['match'][strongest]):.4f}",
+            told(tables, accuracy, "{:.4f}".format),
         ),
         Beside(
-            "labels that the strongest head miscopies more than its mean",
-            ", ".join(map(str, worst)) or "none",
+            "labels that the strongest head miscopies more than its mean", listed(_worst_labels)
         ),
-        Beside(
-            "heads that err on those less than their mean", ", ".join(map(str, helpers)) or "none"
-        ),
+        Beside("heads that err on those less than their mean", listed(_helpers)),
     ]
 
 

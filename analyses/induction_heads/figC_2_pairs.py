@@ -14,42 +14,42 @@ from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
     learning_times,
-    strongest_alone_curve,
+    strongest_alone,
     times_beside,
     training_curves,
 )
-from analyses.induction_heads.heads import strongest_heads
-from analyses.induction_heads.main_seed import holds, main_heads, number
-from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.each_seed import Holds, Number, judged
+from analyses.induction_heads.heads import rank_style
+from analyses.induction_heads.runs import N_HEADS
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import CurveStyle, head_style
+from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import Beside, Rule
 
 ALL, ALONE = "all heads", "strongest alone"
+STYLES = {
+    ALL: CurveStyle(ALL, "#000000", "dot"),
+    ALONE: CurveStyle("the strongest alone", "#555555", "dash"),
+    **{
+        f"rank {rank}": CurveStyle(f"the strongest and rank {rank}", rank_style(rank).colour)
+        for rank in range(2, N_HEADS + 1)
+    },
+}
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Curves of main, of the strongest head alone, and of it with each other head."""
-    curves = curves_and_shapes(
-        training_curves(study, ALL, "main", init_seed=MAIN_SEED),
-        strongest_alone_curve(study, ALONE),
-        training_curves(study, "rank {rank}", "pair"),
+    return curves_and_shapes(
+        STYLES,
+        training_curves(study.require("main"), ALL),
+        training_curves(strongest_alone(study).values(), ALONE),
+        training_curves(study.require("pair"), "rank {rank}"),
     )
-    return {**curves, "heads": main_heads(study)}
 
 
 def draw(tables: Tables) -> go.Figure:
     """All losses in one panel."""
-    strongest, *others = strongest_heads(tables["heads"])
-    styles = {
-        ALL: CurveStyle(ALL, "#000000", "dot"),
-        ALONE: CurveStyle(f"head {strongest} alone", "#555555", "dash"),
-    }
-    for rank, head in enumerate(others, start=2):
-        colour = head_style(head).colour
-        styles[f"rank {rank}"] = CurveStyle(f"heads {strongest} and {head}", colour)
-    return draw_losses(tables[""], {"": styles}, "Two heads of layer 1", columns=1)
+    return draw_losses(tables[""], {"": STYLES}, "Two heads of layer 1", columns=1)
 
 
 PUBLISHED = {
@@ -62,16 +62,20 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """How late the pairs are, and whether in the order of strength."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number | Holds]:
     times = learning_times(tables).fillna(float("inf"))
     together, alone, pairs = times[ALL], times[ALONE], times.drop([ALL, ALONE])
     middle = pairs.median()
     return [
-        holds("every pair learns earlier than the strongest head alone", (pairs < alone).all()),
-        holds(
+        Holds("every pair learns earlier than the strongest head alone", (pairs < alone).all()),
+        Holds(
             "the median pair is nearer to all heads than to the strongest alone",
             abs(middle - together) < abs(middle - alone),
         ),
-        number(
+        Number(
             "rank correlation of pairs' learning times with the order of strengths",
             spearmanr(range(len(pairs)), pairs).statistic,
             "under",
@@ -82,9 +86,7 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """The times themselves."""
-    strongest, *others = strongest_heads(tables["heads"])
-    pairs = {f"rank {n}": f"heads {strongest} and {o}" for n, o in enumerate(others, start=2)}
-    return times_beside(tables, {ALL: ALL, ALONE: f"head {strongest} alone", **pairs})
+    return times_beside(tables, {name: style.name for name, style in STYLES.items()})
 
 
 if __name__ == "__main__":

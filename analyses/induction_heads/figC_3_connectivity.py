@@ -6,18 +6,21 @@ values. Composition scores of weights show it less clearly (thesis, appendix C, 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
+from analyses.induction_heads.each_seed import Holds, each_seed, judged, seed_by_seed, told
 from analyses.induction_heads.heads import (
+    heads_at_end,
     previous_token_heads,
     strongest_heads,
     training_sequences,
 )
-from analyses.induction_heads.main_seed import holds, main_heads, of_main
 from coopetition_interp.analysis.ablation import head_to_head_connectivity
 from coopetition_interp.analysis.weight_composition import composition_scores
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
@@ -46,26 +49,27 @@ def composition(run: ExemplarLabelRun) -> pd.DataFrame:
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Of the main run."""
+    """Of the main runs."""
     return {
-        "": of_main(study, connectivity),
-        "composition": of_main(study, composition),
-        "heads": main_heads(study),
+        "": study.measured(connectivity, "main"),
+        "composition": study.measured(composition, "main"),
+        "heads": study.measured(heads_at_end, "main"),
     }
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Layer-0 heads (rows) by layer-1 heads (columns), three ways: values kept, patterns kept."""
+    """Of the first seed: layer-0 heads by layer-1 heads; values kept, patterns kept."""
+    seed, first = next(iter(each_seed(tables).items()))
     panels = []
     for letter, (preserved, reads) in zip("ab", PRESERVED_AND_READS, strict=True):
-        one = _matrix(tables, "one", preserved, "accuracy_change")
-        score = _scores(tables, reads)
+        one = _matrix(first, "one", preserved, "accuracy_change")
+        score = _scores(first, reads)
         span = max(float(one.abs().to_numpy().max()), 0.01)
         mean = float(score.to_numpy().mean())
         spread = float((score - mean).abs().to_numpy().max())
         panels += [
             (f"{letter}1) one ablated, {preserved} kept: change", one, -span, span),
-            (f"{letter}2) one path, {preserved} kept: accuracy", _paths(tables, preserved), 0, 1),
+            (f"{letter}2) one path, {preserved} kept: accuracy", _paths(first, preserved), 0, 1),
             (f"{letter}3) {reads}-composition score", score, mean - spread, mean + spread),
         ]
     figure = make_subplots(
@@ -95,7 +99,7 @@ def draw(tables: Tables) -> go.Figure:
     figure.update_xaxes(title_text="layer 1 head", row=2)
     figure.update_yaxes(type="category", autorange="reversed")
     figure.update_yaxes(title_text="layer 0 head", col=1)
-    title = "Which layer-0 heads each layer-1 head relies on"
+    title = f"Which layer-0 heads each layer-1 head relies on (seed {seed})"
     return figure.update_layout(
         title=title, template=TEMPLATE, hovermode="closest", height=760, width=1290
     )
@@ -115,6 +119,10 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Who feeds patterns, and who feeds values."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Holds]:
     previous_token = previous_token_heads(tables["heads"])
     strongest = strongest_heads(tables["heads"])[0]
     matches = _paths(tables, "values")
@@ -123,40 +131,49 @@ def rules(tables: Tables) -> list[Rule]:
     copier = _paths(tables, "patterns")[strongest].idxmax()
     path, only, values = list(PUBLISHED)[:3]
     return [
-        holds(path, best in previous_token and target == strongest),
-        holds(only, strong <= set(previous_token) and len(strong) >= 2),
-        holds(values, copier not in previous_token),
+        Holds(path, best in previous_token and target == strongest),
+        Holds(only, strong <= set(previous_token) and len(strong) >= 2),
+        Holds(values, copier not in previous_token),
     ]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """The paths, and how far the scores of weights agree with them."""
-    strongest = strongest_heads(tables["heads"])[0]
-    matches, copies = _paths(tables, "values"), _paths(tables, "patterns")[strongest]
-    best, target = _strongest_path(matches)
-    over = matches > 0.5
+
+    def strongest_path(of: Tables) -> str:
+        matches = _paths(of, "values")
+        best, target = _strongest_path(matches)
+        return f"layer 0 head {best} to layer 1 head {target}, {matches.to_numpy().max():.3f}"
+
+    def over_half(of: Tables) -> str:
+        over = _paths(of, "values") > 0.5
+        heads = ", ".join(map(str, over.index[over.any(axis=1)]))
+        return f"{int(over.to_numpy().sum())} from heads {heads or 'none'}"
+
+    def previous_token(of: Tables) -> str:
+        return ", ".join(map(str, sorted(previous_token_heads(of["heads"]))))
+
+    def copier(of: Tables) -> str:
+        copies = _paths(of, "patterns")[strongest_heads(of["heads"])[0]]
+        return f"layer 0 head {copies.idxmax()}, {copies.max():.3f}"
+
     return [
         Beside(
             "strongest path, values kept",
-            f"layer 0 head {best} to layer 1 head {target}: {matches.to_numpy().max():.3f}",
+            seed_by_seed(tables, strongest_path),
         ),
-        Beside(
-            "paths over 50%, values kept",
-            f"{int(over.to_numpy().sum())}, from heads "
-            + ", ".join(map(str, matches.index[over.any(axis=1)])),
-        ),
-        Beside(
-            "previous-token heads",
-            ", ".join(map(str, sorted(previous_token_heads(tables["heads"])))),
-        ),
+        Beside("paths over 50%, values kept", seed_by_seed(tables, over_half)),
+        Beside("previous-token heads", seed_by_seed(tables, previous_token)),
         Beside(
             "best for the values of the strongest head, patterns kept",
-            f"layer 0 head {copies.idxmax()}: {copies.max():.3f}",
+            seed_by_seed(tables, copier),
         ),
         *(
             Beside(
                 f"rank correlation with {reads}-composition scores",
-                f"{_agreement(tables, preserved, reads):.2f}",
+                told(
+                    tables, partial(_agreement, preserved=preserved, reads=reads), "{:.2f}".format
+                ),
             )
             for preserved, reads in PRESERVED_AND_READS
         ),

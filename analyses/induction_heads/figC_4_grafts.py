@@ -16,8 +16,7 @@ from analyses.induction_heads.curves import (
     times_beside,
     training_curves,
 )
-from analyses.induction_heads.main_seed import holds
-from analyses.induction_heads.runs import MAIN_SEED
+from analyses.induction_heads.each_seed import Holds, judged
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
@@ -25,19 +24,19 @@ from coopetition_interp.reporting.verdicts import Beside, Rule
 
 STYLES = {
     "nothing": CurveStyle("nothing fixed", "#000000", "dot"),
-    "seed 5": CurveStyle("layer 0 of seed 5 (its own)", "#d62728"),
-    "seed 6": CurveStyle("layer 0 of seed 6", "#2ca02c"),
-    "seed 7": CurveStyle("layer 0 of seed 7", "#1f77b4"),
+    "own": CurveStyle("layer 0 of its own seed", "#d62728"),
+    "next": CurveStyle("layer 0 of the next seed", "#2ca02c"),
+    "second-next": CurveStyle("layer 0 of the seed after that", "#1f77b4"),
 }
-OWN = f"seed {MAIN_SEED}"
 QUICKER = "layer 0 of its own seed is learned with at least 1.5 times as quickly as any other"
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Curves of main, and with layer 0 fixed to that of each donor."""
     return curves_and_shapes(
-        training_curves(study, "nothing", "main", init_seed=MAIN_SEED),
-        training_curves(study, "seed {donor_seed}", "graft"),
+        STYLES,
+        training_curves(study.require("main"), "nothing"),
+        training_curves(study.require("graft"), "{donor}"),
     )
 
 
@@ -48,17 +47,21 @@ def draw(tables: Tables) -> go.Figure:
 
 PUBLISHED = {
     QUICKER: "yes",
-    "layer 0 of seed 5 (its own): under 0.4 log 2": "far quicker",
-    "layer 0 of seed 6: under 0.4 log 2": "slower",
-    "layer 0 of seed 7: under 0.4 log 2": "slower",
+    "layer 0 of its own seed: under 0.4 log 2": "far quicker",
+    "layer 0 of the next seed: under 0.4 log 2": "slower",
+    "layer 0 of the seed after that: under 0.4 log 2": "slower",
 }
 
 
 def rules(tables: Tables) -> list[Rule]:
     """Its own graft against the quickest other."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Holds]:
     times = learning_times(tables).fillna(float("inf"))
-    quickest = times.drop(["nothing", OWN]).min()
-    return [holds(QUICKER, times[OWN] < float("inf") and quickest >= 1.5 * times[OWN])]
+    own, quickest = times["own"], times.drop(["nothing", "own"]).min()
+    return [Holds(QUICKER, own < float("inf") and quickest >= 1.5 * own)]
 
 
 def beside(tables: Tables) -> list[Beside]:

@@ -13,11 +13,11 @@ from analyses.induction_heads.curves import (
     curves_and_shapes,
     draw_losses,
     learning_times,
-    strongest_alone_curve,
+    strongest_alone,
     times_beside,
     training_curves,
 )
-from analyses.induction_heads.main_seed import holds
+from analyses.induction_heads.each_seed import Holds, judged
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
@@ -36,9 +36,10 @@ STYLES = {
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Curves of the strongest head alone, with each set of layer-0 heads clamped."""
     return curves_and_shapes(
-        strongest_alone_curve(study, "nothing"),
-        training_curves(study, "strongest", "clamped", steps="step-1"),
-        training_curves(study, "{held}", "previous_token"),
+        STYLES,
+        training_curves(strongest_alone(study).values(), "nothing"),
+        training_curves(study.require("clamped", steps="step-1"), "strongest"),
+        training_curves(study.require("previous_token"), "{held}"),
     )
 
 
@@ -55,10 +56,14 @@ PUBLISHED = {FEW: "little difference", EVERY: "far later"}
 
 def rules(tables: Tables) -> list[Rule]:
     """A few heads, and all of them."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Holds]:
     times = learning_times(tables)
     few, every = times.drop(["nothing", "all"]), times.fillna(float("inf"))["all"]
     shift = (few / times["nothing"] - 1).abs()
-    return [holds(FEW, (shift < 0.5).all()), holds(EVERY, every >= 1.5 * few.max())]
+    return [Holds(FEW, (shift < 0.5).all()), Holds(EVERY, every >= 1.5 * few.max())]
 
 
 def beside(tables: Tables) -> list[Beside]:

@@ -16,11 +16,13 @@ from plotly.subplots import make_subplots
 from scipy.stats import spearmanr
 
 from analyses.induction_heads.curves import learning_time
+from analyses.induction_heads.each_seed import NO_SEED
 from analyses.induction_heads.heads import training_sequences
 from coopetition_interp.analysis.ablation import all_but_one_ablations
 from coopetition_interp.analysis.attention_strengths import induction_strength
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study, by_seed
 from coopetition_interp.reporting.style import PALETTE, TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
@@ -56,6 +58,8 @@ def table(study: Study) -> pd.DataFrame:
     of_head = pd.DataFrame(times, columns=["init_seed", "head", "learning_time"])
     joined = heads.merge(of_head, on=["init_seed", "head"], how="left", indicator=True)
     complete = (joined["_merge"] == "both").groupby(joined["init_seed"]).transform("all")
+    if not complete.any():
+        raise StudyError(NO_SEED)
     return joined[complete].drop(columns="_merge").reset_index(drop=True)
 
 

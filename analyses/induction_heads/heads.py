@@ -10,6 +10,7 @@ import pandas as pd
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.reporting.measure import measure
+from coopetition_interp.reporting.style import PALETTE, CurveStyle
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, make_evaluation_sequences
 
@@ -52,9 +53,41 @@ def previous_token_heads(heads: pd.DataFrame) -> list[int]:
     return by_strength(heads, 0, "previous_token_strength")[: max(1, int(enough.sum()))]
 
 
-def induction_strengths(heads: pd.DataFrame) -> pd.Series:
-    """Induction strength of each head of layer 1, by head."""
-    return heads[heads["layer"] == 1].set_index("head")["induction_strength"]
+def with_strengths(table: pd.DataFrame, heads: pd.DataFrame) -> pd.DataFrame:
+    """A table with the strengths of its heads.
+
+    Args:
+        table: Columns `init_seed` and `head`, of layer 1.
+        heads: `heads_at_end` of the main runs.
+
+    Returns:
+        The rows of the seeds in `heads`, and `induction_strength` and `rank`, which is 1 for the
+        strongest of a seed.
+    """
+    layer_1 = heads.loc[heads["layer"] == 1, ["init_seed", "head", "induction_strength"]]
+    return table.merge(with_ranks(layer_1, "induction_strength"), on=["init_seed", "head"])
+
+
+def with_ranks(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A table with the `rank` of each row in its seed by a column, the largest first."""
+    ranks = table.groupby("init_seed")[column].rank(ascending=False, method="first")
+    return table.assign(rank=ranks.astype(int))
+
+
+def rank_style(rank: int) -> CurveStyle:
+    """The look of the head of a rank, whichever it is in a seed."""
+    return CurveStyle(f"rank {rank}", PALETTE[(rank - 1) % len(PALETTE)])
+
+
+def seed_colours(seeds: pd.Series) -> list[str]:
+    """The colour of each point of a scatter plot, by its seed."""
+    return [PALETTE[int(seed) % len(PALETTE)] for seed in seeds]
+
+
+def head_names(table: pd.DataFrame) -> list[str]:
+    """What is said of each point of a scatter plot."""
+    pairs = zip(table["init_seed"], table["head"], strict=True)
+    return [f"seed {seed}, head {head}" for seed, head in pairs]
 
 
 def training_sequences(run: ExemplarLabelRun, n_sequences: int) -> Sequences:

@@ -7,11 +7,16 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.induction_heads.heads import heads_at_end, strongest_heads, training_sequences
-from analyses.induction_heads.main_seed import main_heads, of_main
+from analyses.induction_heads.each_seed import mean_and_range, seed_by_seed
+from analyses.induction_heads.heads import (
+    heads_at_end,
+    strongest_heads,
+    training_sequences,
+    with_ranks,
+)
 from coopetition_interp.analysis.mistakes import heads_on_mistakes_of
 from coopetition_interp.analysis.perfected_heads import Perfected
-from coopetition_interp.reporting.bars import grouped_bars
+from coopetition_interp.reporting.bars import seed_bars
 from coopetition_interp.reporting.figure_file import Tables
 from coopetition_interp.reporting.measure import Measure
 from coopetition_interp.reporting.study import Study
@@ -29,24 +34,22 @@ def on_mistakes(run: ExemplarLabelRun, perfected: Perfected, n_sequences: int) -
     return table.assign(n_sequences=len(sequences))
 
 
-def mistakes_tables(study: Study, made_by: Measure) -> dict[str, pd.DataFrame]:
-    """The tables of both figures, of the main run."""
-    return {"": of_main(study, made_by), "heads": main_heads(study)}
+def mistakes_table(study: Study, made_by: Measure) -> pd.DataFrame:
+    """The other heads of the main runs, with their `rank` by their accuracy overall."""
+    ranked = with_ranks(study.measured(made_by, "main"), "accuracy")
+    return ranked.sort_values(["init_seed", "rank"], ignore_index=True)
 
 
 def draw_on_mistakes(tables: Tables, kind: str) -> go.Figure:
-    """Accuracy of each head on the mistakes and on all sequences; one without any has no bar."""
-    table = tables[""]
-    strongest = strongest_heads(tables["heads"])[0]
-    return grouped_bars(
-        [f"head {head}" for head in table["head"]],
-        {
-            f"on head {strongest}'s {kind}": table["accuracy_on_mistakes"].fillna(0).tolist(),
-            "on all sequences": table["accuracy"].tolist(),
-        },
-        f"Heads alone, on head {strongest}'s {kind}",
-        "accuracy",
-    )
+    """Accuracy of each rank on the mistakes and on all sequences; without any there is no bar."""
+    title = f"Heads alone, on the strongest head's {kind}"
+    table = tables[""].assign(place=[f"rank {rank}" for rank in tables[""]["rank"]])
+    columns = {
+        "accuracy_on_mistakes": f"on the strongest head's {kind}",
+        "accuracy": "on all sequences",
+    }
+    figure = seed_bars(table, "place", columns, title, "accuracy")
+    return figure.update_xaxes(title_text="the other heads, by their accuracy on all sequences")
 
 
 def published_ranks(there: Mapping[int, float], overall: Mapping[int, float]) -> dict[str, str]:
@@ -59,22 +62,30 @@ def published_ranks(there: Mapping[int, float], overall: Mapping[int, float]) ->
 
 
 def better_there(tables: Tables) -> pd.Series:
-    """Whether each head does better on the mistakes than overall, by head."""
+    """Whether each head of a seed does better on the mistakes than overall, by head."""
     table = tables[""].set_index("head")
     return table["accuracy_on_mistakes"] > table["accuracy"]
 
 
 def beside_ranks(tables: Tables, kind: str) -> list[Beside]:
     """How many mistakes there are, and the heads by their accuracy overall."""
-    table = tables[""].sort_values("accuracy", ascending=False)
-    first = table.iloc[0]
-    ranked = table[["head", "accuracy_on_mistakes", "accuracy"]].itertuples(index=False)
-    n_mistakes, n_sequences = int(first["n_mistakes"]), int(first["n_sequences"])
+    table = tables[""]
+    n_mistakes = mean_and_range(table.groupby("init_seed")["n_mistakes"].first(), "{:,.0f}".format)
+
+    def percentages(of_rank: pd.DataFrame) -> str:
+        columns = (of_rank[name] for name in ("accuracy_on_mistakes", "accuracy"))
+        return "; ".join(mean_and_range(column, "{:.1%}".format) for column in columns)
+
+    def n_better(of: Tables) -> str:
+        return f"{better_there(of).sum()} of {len(of[''])}"
+
     return [
-        Beside(f"{kind} of the strongest head", f"{n_mistakes:,} of {n_sequences:,}"),
-        *(
-            Beside(RANK.format(rank), f"head {head}: {100 * there:.1f}%; {100 * overall:.1f}%")
-            for rank, (head, there, overall) in enumerate(ranked, start=1)
+        Beside(
+            f"{kind} of the strongest head", f"{n_mistakes} of {table['n_sequences'].iloc[0]:,}"
         ),
-        Beside("heads that do better there", f"{better_there(tables).sum()} of {len(table)}"),
+        *(
+            Beside(RANK.format(rank), percentages(of_rank))
+            for rank, of_rank in table.groupby("rank")
+        ),
+        Beside("heads that do better there", seed_by_seed(tables, n_better)),
     ]

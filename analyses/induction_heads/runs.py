@@ -18,7 +18,7 @@ wait for it. Each run says what it is (`about`): its role, the seeds, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,7 +42,7 @@ from coopetition_interp.training import Run, RunConfig, Schedule
 N_HEADS = 8
 SEEDS = (5, 6, 7, 8, 9)
 DONORS = ("own", "next", "second-next")
-"""Whose layer 0 is grafted: of the same seed, and of the two after it in `SEEDS`, in a circle."""
+"""Whose layer 0 is grafted: of the same seed, and of the two after it, in a circle."""
 
 CLAMPED_STEPS = ("step-1", "steps-1-2", "match", "copy", "steps-1-2-and-copy")
 """Which of the five computations of an induction circuit are clamped (thesis 4.4.1).
@@ -71,12 +71,13 @@ SUBCIRCUITS_LEFT = {
 """What is learned in Figure 4.9, by what is clamped: subcircuit B, C, or both."""
 
 
-def plan(features: FeatureSource | None = None) -> list[PlannedRun]:
+def plan(features: FeatureSource | None = None, seeds: Sequence[int] = SEEDS) -> list[PlannedRun]:
     """The study's runs, those of the first initialisation first, each after those it needs.
 
     Args:
         features: Instead of the preset's; at least 1,620 classes (1,600 trained on, 20 held out)
             and two exemplars of each.
+        seeds: Of the initialisations.
     """
     # The main run (thesis 4.2.1): 50 classes x 1 exemplar, 5 labels, 1M sequences at lr 1e-5.
     base = preset("induction").replace(
@@ -88,15 +89,15 @@ def plan(features: FeatureSource | None = None) -> list[PlannedRun]:
     )
     if features is not None:
         base = base.replace(features=features)
-    of_seeds = [base.replace(model={"init_seed": seed}) for seed in SEEDS]
+    of_seeds = [base.replace(model={"init_seed": seed}) for seed in seeds]
     mains = [_run("main", of.replace(checkpoint_at=_CHECKPOINTS), "main") for of in of_seeds]
-    return [*mains, *(run for of in of_seeds for run in _runs_of_seed(of))]
+    return [*mains, *(run for of in of_seeds for run in _runs_of_seed(of, seeds))]
 
 
 _CHECKPOINTS = Schedule(every=5_000)
 
 
-def _runs_of_seed(base: ExemplarLabelConfig) -> Iterator[PlannedRun]:
+def _runs_of_seed(base: ExemplarLabelConfig, seeds: Sequence[int]) -> Iterator[PlannedRun]:
     """All that is trained from an initialisation, besides its main run."""
     for head in range(N_HEADS):
         config = base.replace(clamps=(_only_heads([head]),), checkpoint_at=_CHECKPOINTS)
@@ -106,8 +107,9 @@ def _runs_of_seed(base: ExemplarLabelConfig) -> Iterator[PlannedRun]:
     for rank in range(2, N_HEADS + 1):
         name = f"pairs/strongest-and-rank-{rank}"
         yield _holding(name, base, _pair_of_rank(rank), "pair", rank=rank)
-    for place, donor in enumerate(DONORS):
-        yield _grafted(base, place, donor)
+    place = seeds.index(base.model.init_seed)
+    for after, donor in enumerate(DONORS):
+        yield _grafted(base, donor, seeds[(place + after) % len(seeds)])
     for held, which in PREVIOUS_TOKEN_SETS.items():
         clamps = _previous_tokens(which)
         yield _holding(f"previous-token/{held}", base, clamps, "previous_token", held=held)
@@ -182,9 +184,9 @@ def _previous_tokens(which: slice) -> ClampsFor:
     return clamps
 
 
-def _grafted(base: ExemplarLabelConfig, place: int, donor: str) -> PlannedRun:
+def _grafted(base: ExemplarLabelConfig, donor: str, donor_seed: int) -> PlannedRun:
     seed = base.model.init_seed
-    main = _name(SEEDS[(SEEDS.index(seed) + place) % len(SEEDS)], "main")
+    main = _name(donor_seed, "main")
 
     def make(runs: Mapping[str, Run]) -> RunConfig:
         return base.replace(clamps=(GraftIn(str(runs[main].checkpoint_path("last")), layer=0),))

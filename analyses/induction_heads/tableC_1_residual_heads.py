@@ -9,12 +9,12 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.induction_heads.main_seed import number
+from analyses.induction_heads.each_seed import Number, judged
 from analyses.induction_heads.mistakes import (
     beside_ranks,
     better_there,
     draw_on_mistakes,
-    mistakes_tables,
+    mistakes_table,
     on_mistakes,
     published_ranks,
 )
@@ -27,13 +27,13 @@ ON_MISTAKES = Measure(on_mistakes, parameters={"perfected": "nothing", "n_sequen
 KIND = "mistakes"
 
 
-def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Of the main run."""
-    return mistakes_tables(study, ON_MISTAKES)
+def table(study: Study) -> pd.DataFrame:
+    """Of the main runs."""
+    return mistakes_table(study, ON_MISTAKES)
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Accuracy of each other head."""
+    """Accuracy of the other heads."""
     return draw_on_mistakes(tables, KIND)
 
 
@@ -49,12 +49,16 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Most heads do worse there."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number]:
     share = better_there(tables).mean()
-    return [number("share of heads that do better there than overall", share, "under", 0.5)]
+    return [Number("share of heads that do better there than overall", share, "under", 0.5)]
 
 
 def beside(tables: Tables) -> list[Beside]:
-    """Head by head."""
+    """Rank by rank."""
     return beside_ranks(tables, KIND)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.induction_heads.heads import strongest_heads
-from analyses.induction_heads.main_seed import holds, number
+from analyses.induction_heads.each_seed import Holds, Number, judged
+from analyses.induction_heads.heads import heads_at_end, strongest_heads
 from analyses.induction_heads.mistakes import (
     beside_ranks,
     better_there,
     draw_on_mistakes,
-    mistakes_tables,
+    mistakes_table,
     on_mistakes,
     published_ranks,
 )
@@ -29,12 +29,13 @@ KIND = "mistakes with a perfect match"
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Of the main run."""
-    return mistakes_tables(study, ON_MISTAKES)
+    """Of the main runs."""
+    heads = study.measured(heads_at_end, "main")
+    return {"": mistakes_table(study, ON_MISTAKES), "heads": heads}
 
 
 def draw(tables: Tables) -> go.Figure:
-    """Accuracy of each other head."""
+    """Accuracy of the other heads."""
     return draw_on_mistakes(tables, KIND)
 
 
@@ -51,19 +52,23 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """One head mends the strongest, most do not."""
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number | Holds]:
     better = better_there(tables)
     next_strongest = strongest_heads(tables["heads"])[1:3]
     return [
-        holds(
+        Holds(
             "one of the two next strongest heads does better there than overall",
             better[next_strongest].any(),
         ),
-        number("share of heads that do better there than overall", better.mean(), "under", 0.5),
+        Number("share of heads that do better there than overall", better.mean(), "under", 0.5),
     ]
 
 
 def beside(tables: Tables) -> list[Beside]:
-    """Head by head."""
+    """Rank by rank."""
     return beside_ranks(tables, KIND)
 
 

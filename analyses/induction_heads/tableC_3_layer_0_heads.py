@@ -12,11 +12,11 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
+from analyses.induction_heads.each_seed import Number, judged, seed_by_seed, told
 from analyses.induction_heads.heads import heads_at_end, previous_token_heads, training_sequences
-from analyses.induction_heads.main_seed import number, of_main
 from coopetition_interp.analysis.ablation import ablate_preserving
 from coopetition_interp.interventions import layer_heads
-from coopetition_interp.reporting.bars import grouped_bars
+from coopetition_interp.reporting.bars import seed_bars
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.study import Study
@@ -46,19 +46,18 @@ def layer_0_ablated(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Of the main run."""
-    return of_main(study, layer_0_ablated)
+    """Of the main runs."""
+    return study.measured(layer_0_ablated, "main")
 
 
 def draw(tables: Tables) -> go.Figure:
     """Accuracy by the ablated heads and what is preserved."""
-    accuracy, which = _accuracy(tables), _which(tables)
-    return grouped_bars(
-        [f"{group} ({which[group]})" for group in accuracy.index],
-        {f"{kept} preserved": accuracy[kept].tolist() for kept in accuracy.columns},
-        "Layer-0 heads ablated",
-        "accuracy",
+    accuracy = tables[""].pivot(
+        index=["init_seed", "heads"], columns="preserved", values="accuracy"
     )
+    table = accuracy.reindex([PREVIOUS_TOKEN, REST, ALL], level="heads").reset_index()
+    columns = {kept: f"{kept} preserved" for kept in accuracy.columns}
+    return seed_bars(table, "heads", columns, "Layer-0 heads ablated", "accuracy")
 
 
 PUBLISHED = {
@@ -73,7 +72,11 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Each set is needed for one of the two, and not for the other."""
-    accuracy = _accuracy(tables).reindex([PREVIOUS_TOKEN, REST, ALL])
+    return judged(tables, _of_seed)
+
+
+def _of_seed(tables: Tables) -> list[Number]:
+    accuracy = _accuracy(tables)
     thresholds: tuple[tuple[str, str, Literal["over", "under"], float], ...] = (
         (PREVIOUS_TOKEN, "patterns", "over", 0.95),
         (PREVIOUS_TOKEN, "values", "under", 0.9),
@@ -81,30 +84,33 @@ def rules(tables: Tables) -> list[Rule]:
         (REST, "values", "over", 0.95),
     )
     return [
-        number(STATEMENT.format(group, kept), accuracy.loc[group, kept], side, threshold)
+        Number(STATEMENT.format(group, kept), accuracy.loc[group, kept], side, threshold)
         for group, kept, side, threshold in thresholds
     ]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """All of layer 0 ablated; which heads are previous-token heads."""
-    accuracy = _accuracy(tables)
+
+    def without_all(kept: str) -> str:
+        return told(tables, lambda of: _accuracy(of)[kept][ALL], "{:.4f}".format)
+
+    def which(of: Tables) -> str:
+        return str(of[""].set_index("heads")["which"][PREVIOUS_TOKEN].iloc[0])
+
     return [
         *(
-            Beside(STATEMENT.format(ALL, kept), f"{float(accuracy[kept][ALL]):.4f}")
+            Beside(STATEMENT.format(ALL, kept), without_all(kept))
             for kept in ("patterns", "values")
         ),
-        Beside("previous-token heads", _which(tables)[PREVIOUS_TOKEN]),
+        Beside("previous-token heads", seed_by_seed(tables, which)),
     ]
 
 
 def _accuracy(tables: Tables) -> pd.DataFrame:
+    """Of a seed; NaN if it has no rest."""
     table = tables[""].pivot(index="heads", columns="preserved", values="accuracy")
-    return table.reindex([group for group in (PREVIOUS_TOKEN, REST, ALL) if group in table.index])
-
-
-def _which(tables: Tables) -> pd.Series:
-    return tables[""].drop_duplicates("heads").set_index("heads")["which"].astype(str)
+    return table.reindex([PREVIOUS_TOKEN, REST, ALL])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.reporting.style import TEMPLATE
@@ -23,8 +24,42 @@ def grouped_bars(
     figure = go.Figure()
     for name, heights in series.items():
         figure.add_bar(
-            x=list(groups), y=list(heights), name=name, text=[f"{100 * h:.1f}%" for h in heights]
+            x=list(groups),
+            y=list(heights),
+            name=name,
+            text=[f"{100 * h:.1f}%" for h in heights],
+            offsetgroup=name,
         )
     figure.update_yaxes(title_text=y, range=[0, 1.08])
     figure.update_layout(title=title, template=TEMPLATE, barmode="group")
     return figure
+
+
+def seed_bars(
+    table: pd.DataFrame, group: str, columns: Mapping[str, str], title: str, y: str
+) -> go.Figure:
+    """Bars of means over seeds, as `grouped_bars`, and each seed's value as a point.
+
+    Args:
+        table: Columns `init_seed`, `group`, and what is drawn, which is NaN for what a seed lacks.
+        group: Column of the names along the axis.
+        columns: What is drawn, and the series' names.
+        title: Of the figure.
+        y: What the heights are.
+    """
+    means = table.groupby(group, sort=False)[list(columns)].mean().fillna(0.0)
+    series = {name: means[column].tolist() for column, name in columns.items()}
+    figure = grouped_bars([str(name) for name in means.index], series, title, y)
+    for column, name in columns.items():
+        figure.add_scatter(
+            x=table[group].astype(str),
+            y=table[column],
+            mode="markers",
+            marker={"color": "#333333", "size": 6, "opacity": 0.7},
+            text=[f"seed {seed}" for seed in table["init_seed"]],
+            hovertemplate="%{text}: %{y:.4f}<extra></extra>",
+            showlegend=False,
+            offsetgroup=name,
+        )
+    figure.update_traces(insidetextanchor="start", selector={"type": "bar"})
+    return figure.update_layout(scattermode="group", hovermode="closest")

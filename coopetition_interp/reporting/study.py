@@ -124,7 +124,8 @@ class Study:
             The measure's columns, after those of what the runs are.
 
         Raises:
-            StudyError: No such run is finished, or a packed copy lacks a table.
+            StudyError: No such run is finished, or none has the other beside it, or a packed copy
+                lacks a table.
         """
         tables = []
         for found in self.require(role, **about):
@@ -135,6 +136,11 @@ class Study:
             for place, (name, value) in enumerate(found.about.items()):
                 table.insert(place, name, value)
             tables.append(table)
+        if not tables:
+            raise StudyError(
+                f"no finished run of {self.path} is {role} with the one beside it that "
+                f"{measure.name} takes"
+            )
         return pd.concat(tables, ignore_index=True)
 
     def is_measurable(self, measure: Measure, *runs: StudyRun) -> bool:

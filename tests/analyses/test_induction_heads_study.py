@@ -7,12 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_induction import FEW, FIGURES, LATE, LOG_2, load, packed_small_study, small_study
+from small_induction import (
+    FEW,
+    FIGURES,
+    LATE,
+    LOG_2,
+    SEEDS,
+    load,
+    packed_small_study,
+    small_study,
+)
 
 from analyses.induction_heads import attention_patterns as patterns
 from analyses.induction_heads import heads, runs
-from analyses.induction_heads.curves import curve_shapes, learning_time
-from analyses.induction_heads.main_seed import main_heads, of_main
+from analyses.induction_heads.curves import curve_shapes, learning_time, thousands
+from analyses.induction_heads.each_seed import each_seed, mean_and_range
 from coopetition_interp.analysis.ablation import layer_to_output_cut
 from coopetition_interp.interventions import AblateHeads, GraftIn
 from coopetition_interp.reporting.figure_file import FigureFile, figure_files
@@ -24,7 +33,6 @@ from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
 
 COMMITTED = Path(__file__).parents[2] / "checkpoints" / "induction-heads"
-MEASURED_OVER_SEEDS = "figC_6_seeds"
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +55,12 @@ def copy(study, tmp_path):
 # Plan ---------------------------------------------------------------------------------------
 
 
-def test_the_plan_has_84_runs_each_after_those_it_needs_told_apart_by_what_they_are():
+def test_the_plan_has_260_runs_each_after_those_it_needs_told_apart_by_what_they_are():
     plan = runs.plan()
     check_plan(plan)
-    assert len(plan) == 84
+    assert len(plan) == 260
     told = [tuple(sorted(run.about.items())) for run in plan]
-    assert len(set(told)) == 84
+    assert len(set(told)) == 260
     for run in plan:
         if not run.needs:
             assert run.resolve({}).model.init_seed == run.about["init_seed"]
@@ -79,27 +87,40 @@ def active_heads(study, name):
     return set(range(runs.N_HEADS)) - off
 
 
-def test_the_clamped_heads_are_those_that_the_figures_rank_first(study):
-    table = main_heads(study)
+def main_heads(study, seed):
+    return study.measured(heads.heads_at_end, "main", init_seed=seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_clamped_heads_are_those_that_the_seeds_main_run_ranks_first(study, seed):
+    table = main_heads(study, seed)
     strongest = heads.strongest_heads(table)
-    strengths = heads.induction_strengths(table)
-    assert strongest == sorted(strengths.index, key=lambda head: -strengths[head])
-    assert active_heads(study, "pairs/strongest-and-rank-3") == {strongest[0], strongest[2]}
-    assert active_heads(study, "main") == set(range(runs.N_HEADS))
+    ranked = heads.with_strengths(table.loc[table["layer"] == 1, ["init_seed", "head"]], table)
+    assert strongest == ranked.sort_values("rank")["head"].tolist()
+    assert ranked.sort_values("rank")["induction_strength"].is_monotonic_decreasing
+    pair = f"seed-{seed}/pairs/strongest-and-rank-3"
+    assert active_heads(study, pair) == {strongest[0], strongest[2]}
+    assert active_heads(study, f"seed-{seed}/main") == set(range(runs.N_HEADS))
     for steps in runs.CLAMPED_STEPS:
-        assert active_heads(study, f"clamps/{steps}") == {strongest[0]}
+        assert active_heads(study, f"seed-{seed}/clamps/{steps}") == {strongest[0]}
     ranked = heads.by_strength(table, 0, "previous_token_strength")
     chosen = heads.previous_token_heads(table)
     assert len(chosen) >= 1
     assert chosen == ranked[: len(chosen)]
-    assert study.config("clamps/step-1").clamps[1].heads == ((0, ranked[0]),)
-    held = study.config("previous-token/weakest-three").clamps[1].heads
+    assert study.config(f"seed-{seed}/clamps/step-1").clamps[1].heads == ((0, ranked[0]),)
+    held = study.config(f"seed-{seed}/previous-token/weakest-three").clamps[1].heads
     assert {head for _, head in held} == set(ranked[-3:])
 
 
-def test_grafts_are_of_the_donors_last_checkpoint(study):
-    (clamp,) = study.config("grafts/layer-0-of-seed-6").clamps
-    last = study.load("seeds/seed-6/main").checkpoint_path("last")
+def test_the_strongest_head_is_not_the_same_in_every_seed(study):
+    """So that the tests below would find a figure that takes one seed's heads for another's."""
+    assert len({heads.strongest_heads(main_heads(study, seed))[0] for seed in SEEDS}) > 1
+
+
+@pytest.mark.parametrize(("donor", "seed"), [("own", 7), ("next", 5), ("second-next", 6)])
+def test_grafts_are_of_the_donors_last_checkpoint(study, donor, seed):
+    (clamp,) = study.config(f"seed-7/grafts/layer-0-of-{donor}").clamps
+    last = study.load(f"seed-{seed}/main").checkpoint_path("last")
     assert clamp == GraftIn(str(last), layer=0)
 
 
@@ -119,7 +140,13 @@ def test_learning_time_is_when_the_loss_falls_below_the_mark():
 
 
 def test_shapes_of_made_up_curves(study):
-    shapes = load("fig4_6b_clamps").module.table(study)["shapes"].set_index("curve")
+    tables = load("fig4_6b_clamps").module.table(study)
+    assert list(each_seed(tables)) == list(SEEDS)
+    for of_seed in each_seed(tables).values():
+        check_shapes(of_seed["shapes"].set_index("curve"))
+
+
+def check_shapes(shapes):
     expected = {"match": "exponential", "steps-1-2-and-copy": "exponential"}
     for steps in runs.CLAMPED_STEPS:
         assert shapes.loc[steps, "kind"] == expected.get(steps, "phase change"), steps
@@ -139,27 +166,41 @@ def test_shapes_of_made_up_curves(study):
 @pytest.mark.parametrize(
     "name", ["fig4_6b_clamps", "figC_4_grafts", "figC_5_previous_token_clamps"]
 )
-def test_curves_as_in_the_thesis_meet_every_rule(name, study):
-    module = load(name).module
-    assert all(all(rule.holds.values()) for rule in module.rules(module.table(study)))
+def test_curves_as_in_the_thesis_meet_every_rule_in_every_seed(name, study):
+    drawn = load(name).draw(study)
+    assert all(rule.holds == dict.fromkeys(SEEDS, True) for rule in drawn.rules)
+    assert drawn.verdict == "reproduced"
 
 
 def test_curves_that_are_as_late_whatever_the_size_are_not_delayed(study):
     module = load("fig4_9_data_scaling").module
-    held = [rule.holds[runs.MAIN_SEED] for rule in module.rules(module.table(study))]
-    assert held == [panel in module.ALIKE for panel in module.PANELS]
+    for rule, panel in zip(module.rules(module.table(study)), module.PANELS, strict=True):
+        assert rule.holds == dict.fromkeys(SEEDS, panel in module.ALIKE)
 
 
-def test_the_verdict_follows_the_curves(study):
+def test_a_rule_fails_in_the_seed_whose_curve_is_wrong(study):
     """A phase change in the copy alone is another story than the thesis's."""
     module = load("fig4_6b_clamps").module
     curves = module.table(study)[""]
-    late = curves.loc[curves["curve"] == "step-1", ["loss", "p_right_in_context"]].to_numpy()
-    curves.loc[curves["curve"] == "match", ["loss", "p_right_in_context"]] = late
+    of_seed = curves["init_seed"] == 6
+    late = of_seed & (curves["curve"] == "step-1")
+    columns = ["loss", "p_right_in_context"]
+    curves.loc[of_seed & (curves["curve"] == "match"), columns] = curves.loc[
+        late, columns
+    ].to_numpy()
     rules = module.rules({"": curves, "shapes": curve_shapes(curves)})
-    failing = [rule.statement for rule in rules if not all(rule.holds.values())]
-    assert failing == ["1, 2, 3qk, 4 (match) clamped: exponential"]
-    assert rules[3].verdict(single_run=True) == "disagrees (one run)"
+    failing = [rule for rule in rules if not all(rule.holds.values())]
+    assert [rule.statement for rule in failing] == ["1, 2, 3qk, 4 (match) clamped: exponential"]
+    assert failing[0].holds == {5: True, 6: False, 7: True}
+    assert failing[0].verdict() == "undecided"
+
+
+def test_a_number_of_every_seed_is_told_by_its_mean_and_range():
+    assert mean_and_range([0.5, 0.25, 0.75], "{:.2f}".format) == "0.50 (0.25 to 0.75)"
+    assert mean_and_range([0.5], "{:.2f}".format) == "0.50"
+    told = mean_and_range([100_000.0, 200_000.0, np.nan], thousands)
+    assert told == "150k (100k to 200k); not reached in 1 of 3 seeds"
+    assert mean_and_range([np.nan, np.nan], thousands) == "not reached"
 
 
 # Measures -----------------------------------------------------------------------------------
@@ -167,7 +208,8 @@ def test_the_verdict_follows_the_curves(study):
 
 def test_layer_ablations_are_those_of_the_networks_at_their_checkpoints(study):
     table = load("fig4_4_layer_ablations").module.table(study)
-    main = study.load("main")
+    table = table[table["init_seed"] == 6]
+    main = study.load("seed-6/main")
     sequences = heads.training_sequences(main, FEW)
     for seen in (main.checkpoints[1], main.checkpoints[-1]):
         for layer in (0, 1):
@@ -183,13 +225,14 @@ def test_layer_ablations_are_those_of_the_networks_at_their_checkpoints(study):
                 assert row[f"{name}_change"] == pytest.approx(change, rel=1e-3, abs=1e-5)
 
 
-def test_progress_measures_hold_the_clamps_of_the_clamped_runs(study):
-    table = load("fig4_8_progress_measures").module.table(study)[""]
-    strongest = heads.strongest_heads(main_heads(study))[0]
-    run = study.load(f"single-head/head-{strongest}")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_progress_measures_hold_the_clamps_of_the_clamped_runs_on_the_seeds_own_head(study, seed):
+    table = each_seed(load("fig4_8_progress_measures").module.table(study))[seed][""]
+    strongest = heads.strongest_heads(main_heads(study, seed))[0]
+    run = study.load(f"seed-{seed}/single-head/head-{strongest}")
     seen = run.checkpoints[-1]
     for steps in ("step-1", "match"):
-        clamps = study.config(f"clamps/{steps}").clamps
+        clamps = study.config(f"seed-{seed}/clamps/{steps}").clamps
         sequences = heads.training_sequences(run, FEW)
         scores = summarise(score_model(run.model(seen), sequences, clamps))
         measured = table[table["curve"] == f"progress measure: {steps}"]
@@ -197,12 +240,22 @@ def test_progress_measures_hold_the_clamps_of_the_clamped_runs(study):
         assert row["loss"] == pytest.approx(scores["loss"], rel=1e-4)
 
 
+def test_heads_trained_alone_are_named_by_their_rank_in_the_main_run_of_their_seed(study):
+    curves = load("fig4_5_heads").module.table(study)["single_heads"]
+    for seed in SEEDS:
+        for rank, head in enumerate(heads.strongest_heads(main_heads(study, seed)), start=1):
+            metrics = study.metrics(f"seed-{seed}/single-head/head-{head}")
+            of_seed = curves[curves["init_seed"] == seed]
+            loss = of_seed.loc[of_seed["curve"] == f"rank {rank}", "loss"]
+            np.testing.assert_array_equal(loss, metrics["loss"])
+
+
 def test_attention_patterns_are_causal_rows_that_sum_to_one_over_named_tokens(study):
-    table = of_main(study, patterns.attention_patterns)
+    table = study.measured(patterns.attention_patterns, "main", init_seed=6)
     sums = table.groupby(["sequence", "layer", "head", "row"])["attention"].sum()
     np.testing.assert_allclose(sums, 1.0, atol=1e-4)
     assert (table["column"] <= table["row"]).all()
-    sequences = heads.training_sequences(study.load("main"), 6)
+    sequences = heads.training_sequences(study.load("seed-6/main"), 6)
     for place in range(6):
         texts = patterns.token_texts(sequences, place)
         kept = table[(table["sequence"] == place)].drop_duplicates("column")
@@ -212,12 +265,42 @@ def test_attention_patterns_are_causal_rows_that_sum_to_one_over_named_tokens(st
         assert follows == str(int(sequences.right_labels[place]))
 
 
-def test_seeds_are_those_of_which_every_run_is_finished(study, copy):
-    (copy.path / "seeds" / "seed-7" / "single-head" / "head-2" / "status.json").unlink()
-    for of_study, expected in ((study, [5, 6, 7, 8, 9]), (copy, [5, 6, 8, 9])):
-        table = load(MEASURED_OVER_SEEDS).module.table(of_study)
-        assert table["init_seed"].unique().tolist() == expected
-        assert len(table) == runs.N_HEADS * len(expected)
+UNFINISHED = {
+    "fig4_5_heads": "single-head/head-2",
+    "fig4_6b_clamps": "clamps/copy",
+    "fig4_8_progress_measures": "clamps/match",
+    "fig4_9_data_scaling": "scaling/classes-500-labels-5/both-left",
+    "figC_2_pairs": "pairs/strongest-and-rank-8",
+    "figC_4_grafts": "grafts/layer-0-of-next",
+    "figC_5_previous_token_clamps": "previous-token/weakest",
+    "figC_6_seeds": "single-head/head-7",
+}
+"""One of the runs that a seed needs for a figure, by the figure."""
+
+
+def seeds_of(figure):
+    """Those judged, and those drawn or told."""
+    judged = {tuple(getattr(rule, "holds", None) or rule.values) for rule in figure.rules}
+    return {*judged, *(tuple(table["init_seed"].unique()) for table in figure.tables.values())}
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_a_seed_with_an_unfinished_run_is_left_out_and_without_a_whole_seed_nothing_is_drawn(
+    name, study, copy
+):
+    assert seeds_of(load(name).draw(study)) == {SEEDS}
+    (copy.path / "seed-6" / UNFINISHED[name] / "status.json").unlink()
+    assert seeds_of(load(name).draw(copy)) == {(5, 7)}
+    for seed in (5, 7):
+        (copy.path / f"seed-{seed}" / UNFINISHED[name] / "status.json").unlink()
+    with pytest.raises(StudyError):
+        load(name).draw(copy)
+
+
+def test_seeds_whose_main_run_is_unfinished_are_left_out_of_the_tables(copy):
+    (copy.path / "seed-5" / "main" / "status.json").unlink()
+    for name in ("fig4_3_emergence", "figC_3_connectivity", "tableC_1_residual_heads"):
+        assert seeds_of(load(name).draw(copy)) == {(6, 7)}
 
 
 # Figures ------------------------------------------------------------------------------------
@@ -238,15 +321,9 @@ def test_a_figure_is_drawn_with_its_numbers_and_the_same_from_the_packed_copy(
     assert again.numbers.equals(drawn.numbers)
 
 
-def test_one_run_is_never_called_reproduced_and_decides_at_the_published_scale_alone(study):
-    figure = load("figC_4_grafts")
-    assert figure.draw(study).verdict == "undecided"
-    at_scale = Study(study.path, study.plan, at_published_scale=True)
-    assert figure.draw(at_scale).verdict == "agrees (one run)"
-
-
 def test_a_missing_run_is_told_and_the_other_figures_are_drawn(copy):
-    shutil.rmtree(copy.path / "pairs")
+    for seed in SEEDS:
+        shutil.rmtree(copy.path / f"seed-{seed}" / "pairs")
     with pytest.raises(StudyError, match=r"no finished run .* is pair: make it by"):
         load("figC_2_pairs").draw(copy)
     assert load("figC_4_grafts").draw(copy).numbers["ours"].str.len().min() > 0
@@ -261,7 +338,7 @@ def test_a_script_writes_its_figure_and_numbers_beside_the_thesis(
     assert (tmp_path / f"{name}.html").is_file()
     numbers = pd.read_csv(tmp_path / f"{name}_numbers.csv")
     assert all(ours in printed for ours in numbers["ours"])
-    assert "\nundecided\n" in printed
+    assert "\nreproduced\n" in printed
 
 
 def test_a_script_says_what_is_missing(run_script, tmp_path, capsys):
@@ -284,14 +361,13 @@ def test_every_figure_regenerates_from_the_committed_study(name):
     study = Study(COMMITTED)
     drawn = FigureFile.load(figure_files(load(name).path.parent)[FIGURES.index(name)]).draw(study)
     assert drawn.name == name
-    one_run = {"agrees (one run)", "disagrees (one run)"}
-    assert drawn.verdict in one_run or name == MEASURED_OVER_SEEDS
+    assert drawn.verdict in {"reproduced", "contradicted", "undecided"}
     assert drawn.numbers["ours"].str.len().min() > 0
 
 
 def test_the_committed_study_has_every_planned_run_as_planned():
     study = Study(COMMITTED)
-    for run in runs.plan(study.config("main").features):
+    for run in runs.plan(study.config("seed-5/main").features):
         entry = study.index.runs[run.name]
         assert entry.about == run.about
         if not run.needs:
@@ -309,9 +385,9 @@ def test_the_page_of_attention_patterns_holds_the_library_once(run_script, tmp_p
 def test_a_packed_study_holds_no_path_of_the_machine_and_no_weights(study, packed):
     files = [file for file in packed.path.rglob("*") if file.is_file()]
     assert {file.suffix for file in files} == {".json", ".csv"}
-    for name in ("main", "clamps/match"):
+    for name in ("seed-5/main", "seed-6/clamps/match"):
         ours, theirs = packed.metrics(name), study.metrics(name)
         pd.testing.assert_frame_equal(ours, theirs[list(ours.columns)], rtol=1e-5)
-    assert packed.config("clamps/match") == study.config("clamps/match")
+    assert packed.config("seed-6/clamps/match") == study.config("seed-6/clamps/match")
     with pytest.raises(StudyError, match="not empty"):
         pack_study(study, packed.path, ["loss"])
