@@ -37,7 +37,6 @@ SHORT = {"clamps/steps-1-2": 7_500, "clamps/copy": 7_500}
 def falls_at(what: str) -> float:
     """Middle of a run's fall: as the thesis has it, in the order its figures are about."""
     rules = [
-        ("pairs/", 250_000),
         ("grafts/layer-0-of-own", 100_000),
         ("grafts/", 300_000),
         ("previous-token/all", 900_000),
@@ -47,6 +46,8 @@ def falls_at(what: str) -> float:
     ]
     if what.startswith("single-head/head-"):
         return 320_000 + 10_000 * int(what[-1])
+    if what.startswith("pairs/"):
+        return 250_000 + 5_000 * (3 * int(what[-1]) % 8)
     return next((middle for start, middle in rules if what.startswith(start)), 200_000)
 
 

@@ -125,9 +125,9 @@ def beside(tables: Tables) -> list[Beside]:
         return f"{thousands(seen.min())} to {thousands(seen.max())}"
 
     def held_out(of: Tables) -> str:
-        losses = of["losses"][of["losses"]["evaluator"] == "held_out_exemplars"]["loss"]
+        loss = of["losses"][of["losses"]["evaluator"] == "held_out_exemplars"]["loss"]
         last = _last(of)["accuracy"]["held_out_exemplars"]
-        return f"{last:.3f}, the loss rising from {losses.min():.2f} to {losses.iloc[-1]:.2f}"
+        return f"{last:.3f} (loss {loss.min():.2f} at its least, {loss.iloc[-1]:.2f} at the end)"
 
     def strongest(of: Tables) -> str:
         final = _final_strengths(of)

@@ -67,7 +67,7 @@ def draw(tables: Tables) -> go.Figure:
     for what, colours in COLOURS.items():
         for left, (clamped, learned) in LEARNED.items():
             rows = _row(first, what, left)
-            panels[f"{what}: {learned} learned ({clamped})"] = {
+            panels[f"{what}: {learned} learned<br>({clamped})"] = {
                 curve: CurveStyle(f"{size} {what}", colour)
                 for curve, size, colour in zip(rows["curve"], rows[what], colours, strict=True)
             }

@@ -68,9 +68,9 @@ def draw(tables: Tables) -> go.Figure:
     """Heads alone by strength, of all seeds; mistakes and accuracy by label, of the first."""
     seed, first = next(iter(each_seed(tables).items()))
     titles = [
-        "a) each head alone (a colour a seed)",
-        f"b) seed {seed}, perfect match: relative mistake rate",
-        f"c) seed {seed}, perfect match: accuracy",
+        "a) each head alone",
+        "b) perfect match: relative mistake rate",
+        "c) perfect match: accuracy",
     ]
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.07)
     for kind, symbol in SYMBOLS.items():
@@ -112,7 +112,7 @@ def draw(tables: Tables) -> go.Figure:
         figure.update_yaxes(title_text="", col=col)
     figure.update_yaxes(title_text="accuracy", range=[-0.02, 1.04], col=1)
     figure.update_yaxes(range=[-0.02, 1.04], col=3)
-    title = "Heads alone, and what they miscopy"
+    title = f"Heads alone (a colour a seed), and what those of seed {seed} miscopy"
     return figure.update_layout(title=title, template=TEMPLATE, hovermode="closest", height=440)
 
 

@@ -286,15 +286,22 @@ def seeds_of(figure):
 
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_a_seed_with_an_unfinished_run_is_left_out_and_without_a_whole_seed_nothing_is_drawn(
-    name, study, copy
+    name, copy
 ):
-    assert seeds_of(load(name).draw(study)) == {SEEDS}
     (copy.path / "seed-6" / UNFINISHED[name] / "status.json").unlink()
     assert seeds_of(load(name).draw(copy)) == {(5, 7)}
     for seed in (5, 7):
         (copy.path / f"seed-{seed}" / UNFINISHED[name] / "status.json").unlink()
-    with pytest.raises(StudyError):
+    with pytest.raises(StudyError, match=r"no (seed has all the finished runs|finished run of)"):
         load(name).draw(copy)
+
+
+def test_a_measure_of_two_runs_of_which_no_seed_has_both_is_told(copy):
+    shutil.rmtree(copy.path / "seed-5" / "clamps")
+    for seed in (6, 7):
+        shutil.rmtree(copy.path / f"seed-{seed}" / "single-head")
+    with pytest.raises(StudyError, match="is clamped with the one beside it"):
+        load("fig4_8_progress_measures").draw(copy)
 
 
 def test_seeds_whose_main_run_is_unfinished_are_left_out_of_the_tables(copy):
@@ -314,6 +321,7 @@ def test_a_figure_is_drawn_with_its_numbers_and_the_same_from_the_packed_copy(
     assert len(drawn.figure.data) > 0
     assert drawn.title
     assert drawn.claim
+    assert seeds_of(drawn) == {SEEDS}
     assert set(drawn.published.values()) <= set(drawn.numbers["published"])
     written = drawn.write(tmp_path, images=False)
     assert all(len(pd.read_csv(file)) > 0 for file in written)
