@@ -93,6 +93,11 @@ PUBLISHED = {
 }
 
 
+WHY = """Held-out exemplars of trained classes are told at 0.98, held-out classes at 0.85 on average
+(five seeds): the match generalises, but less well to directions that 50 Gaussian classes in 64
+dimensions do not span. The thesis has a pretrained encoder's features; not tested by a run."""
+
+
 def rules(tables: Tables) -> list[Rule]:
     """A plateau at chance, a phase change, generalisation."""
     return judged(tables, _of_seed)

@@ -104,10 +104,6 @@ PUBLISHED = {
 }
 
 
-WHY = """Over all heads together the third correlation is clearly the weaker, as in the thesis. Over
-the eight heads of a seed it differs so much from seed to seed that five do not tell."""
-
-
 def rules(tables: Tables) -> list[Rule]:
     """Two strong correlations, and a weaker one."""
     accuracy, loss, time = (by_seed(tables[""], _correlation_with(name)) for name in METRICS)

@@ -373,13 +373,15 @@ def test_every_figure_regenerates_from_the_committed_study(name):
     assert drawn.numbers["ours"].str.len().min() > 0
 
 
-def test_the_committed_study_has_every_planned_run_as_planned():
+def test_the_committed_runs_are_as_planned_and_the_mains_are_all_there():
     study = Study(COMMITTED)
-    for run in runs.plan(study.config("seed-5/main").features):
-        entry = study.index.runs[run.name]
-        assert entry.about == run.about
-        if not run.needs:
-            assert study.config(run.name) == run.resolve({})
+    planned = {run.name: run for run in runs.plan(study.config("seed-5/main").features)}
+    assert set(study.index.runs) <= set(planned)
+    assert {f"seed-{seed}/main" for seed in runs.SEEDS} <= set(study.index.runs)
+    for name, entry in study.index.runs.items():
+        assert entry.about == planned[name].about
+        if not planned[name].needs:
+            assert study.config(name) == planned[name].resolve({})
 
 
 def test_the_page_of_attention_patterns_holds_the_library_once(run_script, tmp_path):
