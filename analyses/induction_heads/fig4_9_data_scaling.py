@@ -24,12 +24,12 @@ from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import Beside, Rule
 
 LEARNED = {
-    "full": ("nothing clamped", "all of it"),
-    "match-left": ("layer 0 and copy clamped", "subcircuit B (match)"),
-    "copy-left": ("match clamped", "subcircuit C (copy)"),
-    "both-left": ("layer 0 clamped", "B and C"),
+    "full": "all of it",
+    "match-left": "subcircuit B (match)",
+    "copy-left": "subcircuit C (copy)",
+    "both-left": "B and C",
 }
-"""What is clamped and what is left to learn in each column."""
+"""What is left to learn in each column; the rest of the circuit is clamped."""
 
 COLOURS = {
     "classes": ("#9ecae1", "#6baed6", "#2171b5", "#08306b"),
@@ -61,13 +61,13 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Tables) -> go.Figure:
-    """A row each for classes and labels, a column for what is left to learn."""
+    """A row each for classes and labels, a column for what is left to learn, the rest clamped."""
     panels = {}
     first = next(iter(each_seed(tables).values()))
     for what, colours in COLOURS.items():
-        for left, (clamped, learned) in LEARNED.items():
+        for left, learned in LEARNED.items():
             rows = _row(first, what, left)
-            panels[f"{what}: {learned} learned<br>({clamped})"] = {
+            panels[f"{what}: {learned}"] = {
                 curve: CurveStyle(f"{size} {what}", colour)
                 for curve, size, colour in zip(rows["curve"], rows[what], colours, strict=True)
             }
@@ -78,8 +78,8 @@ def draw(tables: Tables) -> go.Figure:
 
 def _statement(what: str, left: str) -> str:
     if (what, left) in ALIKE:
-        return f"more {what}: {LEARNED[left][1]} at most {MOST_DELAY} times as late"
-    return f"more {what}: {LEARNED[left][1]} at least {LEAST_DELAY} times as late"
+        return f"more {what}: {LEARNED[left]} at most {MOST_DELAY} times as late"
+    return f"more {what}: {LEARNED[left]} at least {LEAST_DELAY} times as late"
 
 
 PANELS = [(what, left) for what in COLOURS for left in LEARNED]
@@ -107,7 +107,7 @@ def beside(tables: Tables) -> list[Beside]:
     for what, left in PANELS:
         times = _row(tables, what, left).groupby(what)["learning_time"]
         sizes = ", ".join(str(size) for size, _ in times)
-        statement = f"{LEARNED[left][1]}: under 0.4 log 2 with {sizes} {what}"
+        statement = f"{LEARNED[left]}: under 0.4 log 2 with {sizes} {what}"
         told = ", ".join(mean_and_range(of_size, thousands) for _, of_size in times)
         found.append(Beside(statement, told))
     return found
