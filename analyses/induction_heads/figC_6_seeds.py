@@ -17,14 +17,14 @@ from scipy.stats import spearmanr
 
 from analyses.induction_heads.curves import learning_time
 from analyses.induction_heads.each_seed import NO_SEED
-from analyses.induction_heads.heads import training_sequences
+from analyses.induction_heads.heads import head_names, seed_colours, training_sequences
 from coopetition_interp.analysis.ablation import all_but_one_ablations
 from coopetition_interp.analysis.attention_strengths import induction_strength
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.style import PALETTE, TEMPLATE
+from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
@@ -68,7 +68,7 @@ def draw(tables: Tables) -> go.Figure:
     figure = make_subplots(
         rows=1, cols=3, subplot_titles=list(METRICS.values()), horizontal_spacing=0.07
     )
-    for place, (seed, heads) in enumerate(tables[""].groupby("init_seed")):
+    for seed, heads in tables[""].groupby("init_seed"):
         for col, metric in enumerate(METRICS, start=1):
             figure.add_scatter(
                 x=heads["induction_strength"],
@@ -77,13 +77,14 @@ def draw(tables: Tables) -> go.Figure:
                 name=f"seed {seed}",
                 legendgroup=str(seed),
                 showlegend=col == 1,
-                marker={"color": PALETTE[place % len(PALETTE)], "size": 9},
-                text=[f"seed {seed}, head {head}" for head in heads["head"]],
+                marker={"color": seed_colours(heads["init_seed"])[0], "size": 9},
+                text=head_names(heads),
                 hovertemplate="%{text}: %{y:.4g}",
                 row=1,
                 col=col,
             )
     figure.update_xaxes(title_text="induction strength")
+    figure.update_annotations(font_size=12)
     return figure.update_layout(
         title="Heads of several seeds", template=TEMPLATE, hovermode="closest", height=440
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.reporting.measure import measure
-from coopetition_interp.reporting.style import PALETTE, CurveStyle
+from coopetition_interp.reporting.style import PALETTE, CurveStyle, head_style
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, make_evaluation_sequences
 
@@ -76,7 +76,7 @@ def with_ranks(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def rank_style(rank: int) -> CurveStyle:
     """The look of the head of a rank, whichever it is in a seed."""
-    return CurveStyle(f"rank {rank}", PALETTE[(rank - 1) % len(PALETTE)])
+    return CurveStyle(f"rank {rank}", head_style(int(rank) - 1).colour)
 
 
 def seed_colours(seeds: pd.Series) -> list[str]:

@@ -6,7 +6,7 @@ per call are its `steps_per_call` times the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class Setting:
         bank: Features.
         sequences: How they are put in sequences.
         shape: Of the model.
-        grouped: How many runs are trained as one where runs are grouped, by the type of device.
+        n_grouped: How many runs are trained as one where runs are grouped.
         device: Where all is computed.
     """
 
@@ -52,17 +52,12 @@ class Setting:
     bank: FeatureBank
     sequences: SequenceConfig
     shape: ModelConfig
-    grouped: Mapping[str, int]
+    n_grouped: int
     device: torch.device
 
     def __post_init__(self) -> None:
         self.bank = replace(self.bank, features=self.bank.features.to(self.device))
         self.sampler = self.sampler_of(seed=0)
-
-    @property
-    def n_grouped(self) -> int:
-        """How many runs are trained as one on this device."""
-        return self.grouped[self.device.type]
 
     def sampler_of(self, seed: int) -> SequenceSampler:
         """What draws the batches of the run with this seed."""
@@ -98,8 +93,8 @@ def full_size(device: torch.device = CPU) -> Setting:
     """12,800 labels, 512 features, 5 tokens: the paper's size."""
     # Fewer exemplars than Omniglot's 20 are the same work per batch in a quarter of the memory.
     bank = GaussianFeatures(n_classes=12_800, n_exemplars=5, d_feature=512).load()
-    grouped = {"cpu": 4, "cuda": 8}
-    return Setting("full size", bank, SequenceConfig(), ModelConfig(), grouped, device)
+    n_grouped = 8 if device.type == "cuda" else 4
+    return Setting("full size", bank, SequenceConfig(), ModelConfig(), n_grouped, device)
 
 
 def small_size(device: torch.device = CPU) -> Setting:
@@ -107,7 +102,8 @@ def small_size(device: torch.device = CPU) -> Setting:
     bank = GaussianFeatures(n_classes=50, n_exemplars=1, d_feature=512).load()
     sequences = SequenceConfig(kind="icl_only", n_sequence_labels=5)
     shape = ModelConfig(positions="rotary", position_base=10_000.0)
-    return Setting("small size", bank, sequences, shape, {"cpu": 8, "cuda": 64}, device)
+    n_grouped = 64 if device.type == "cuda" else 8
+    return Setting("small size", bank, sequences, shape, n_grouped, device)
 
 
 class Contender(Protocol):
@@ -167,7 +163,7 @@ class OurGroupedStep:
     def __call__(self) -> list[Tensor]:
         """Takes the next steps of every run."""
         done, n = self.step.steps_done, self._n_at_once
-        if not self._scales:
+        if len(self._scales) < n:
             self._scales = list(self.step.scales(done + STEPS_AHEAD))
         scales, self._scales = self._scales[:n], self._scales[n:]
         return self.step([self._batches(step) for step in range(done, done + n)], scales)
@@ -257,9 +253,9 @@ class Floor:
     def _once(self, _: Tensor, batch: Sequence[Tensor]) -> Tensor:
         (residual,) = batch
         probabilities = torch.softmax(residual @ self.W_U, dim=-1)
-        gradient = probabilities @ self.W_U.T, residual.T @ probabilities
+        gradients = probabilities @ self.W_U.T, residual.T @ probabilities
         self.optimizer.step()
-        return gradient[0]
+        return gradients[0]
 
 
 OURS, GROUPED = "ours", "ours grouped"

@@ -78,7 +78,7 @@ class TrainingStep:
         self._graph, self.compiled = (
             compile_record(recorded, inputs) if compile else (recorded, False)
         )
-        written = [*self.state.buffers().values()]
+        written = list(self.state.buffers().values())
         self._at_once = StepsAtOnce(self._one_step, written, scales, tensors, n_at_once)
 
     @property

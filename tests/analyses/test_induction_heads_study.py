@@ -373,11 +373,17 @@ def test_every_figure_regenerates_from_the_committed_study(name):
     assert drawn.numbers["ours"].str.len().min() > 0
 
 
-def test_the_committed_runs_are_as_planned_and_the_mains_are_all_there():
+def test_the_committed_runs_are_as_planned():
+    """All mains, everything but Figure 4.9 from three seeds, and that from one."""
     study = Study(COMMITTED)
     planned = {run.name: run for run in runs.plan(study.config("seed-5/main").features)}
-    assert set(study.index.runs) <= set(planned)
-    assert {f"seed-{seed}/main" for seed in runs.SEEDS} <= set(study.index.runs)
+    seeds_of_role = {"main": runs.SEEDS, "scaling": (5,)}
+    made = {
+        name
+        for name, run in planned.items()
+        if run.about["init_seed"] in seeds_of_role.get(run.about["role"], (5, 6, 7))
+    }
+    assert made <= set(study.index.runs) <= set(planned)
     for name, entry in study.index.runs.items():
         assert entry.about == planned[name].about
         if not planned[name].needs:
