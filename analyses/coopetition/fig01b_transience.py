@@ -52,12 +52,14 @@ def rules(tables: Tables) -> list[Rule]:
         end = value_at(run, "icl", moments_of(run).end)
         return None if end is None else evaluator_curve(run, "icl")["value"].max() - end
 
+    emerges, fades, ciwl = "emerges", "fades", "CIWL, not IWL"
+    fall = "ICL's fall from its peak to the end"
     return [
-        NumberRule("Flip at its peak", by_seed(metrics, at_peak), "over", 0.55),
-        NumberRule("Flip at the end", at_end("flip"), "under", 0.2),
-        NumberRule("ICL's fall from its peak to the end", by_seed(metrics, icl_fall), "over", 0.05),
-        NumberRule("CIWL at the end", at_end("ciwl"), "over", 0.85),
-        NumberRule("IWL at the end", at_end("iwl"), "under", 0.01),
+        NumberRule("Flip at its peak", by_seed(metrics, at_peak), "over", 0.55, emerges),
+        NumberRule("Flip at the end", at_end("flip"), "under", 0.2, fades),
+        NumberRule(fall, by_seed(metrics, icl_fall), "over", 0.05, fades),
+        NumberRule("CIWL at the end", at_end("ciwl"), "over", 0.85, ciwl),
+        NumberRule("IWL at the end", at_end("iwl"), "under", 0.01, ciwl),
     ]
 
 

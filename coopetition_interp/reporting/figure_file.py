@@ -7,7 +7,8 @@ Such a file has, top to bottom:
   where the folder has no `runs.py`, and what is drawn is simulated on the spot;
 - `draw(tables)`: the plotly figure;
 - `PUBLISHED`: the published numbers, in words, by the statement of the rule they stand beside;
-- `rules(tables)`: the rules that decide the claim, fixed before the runs were looked at;
+- `rules(tables)`: the rules that decide the claim, fixed before the runs were looked at; where the
+  figure makes several claims each rule says which it is a part of (`claim`);
 - optionally `beside(tables)`: numbers that stand beside them and decide nothing;
 - optionally `WHY`: the best explanation where ours differs, with what was measured.
 
@@ -46,6 +47,42 @@ class FigureFileError(ValueError):
     """A file is not a figure; the message says what it lacks."""
 
 
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim's rules, and what they come to.
+
+    Attributes:
+        rules: Its own.
+        single_run: Whether a single run, at the published scale, decides alone.
+    """
+
+    rules: Sequence[Rule]
+    single_run: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """See `verdict_of`."""
+        return verdict_of(self.rules, self.single_run)
+
+    @property
+    def deciding_rule(self) -> Rule:
+        """The first rule whose verdict is the claim's."""
+        return next(r for r in self.rules if r.verdict(self.single_run) == self.verdict)
+
+    def finding(self, published: Mapping[str, str]) -> str:
+        """How many rules say what, and what was found by the deciding one."""
+        counts = Counter(rule.verdict(self.single_run) for rule in self.rules)
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        rules = "One check" if len(self.rules) == 1 else f"{len(self.rules)} checks"
+        rule = self.deciding_rule
+        beside = published.get(rule.statement)
+        statement = rule.statement[:1].upper() + rule.statement[1:]
+        return (
+            f"{rules}: {told}. {statement}: {rule.found}"
+            f"{f'; published: {beside}' if beside else ''}."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnFigure:
     """A figure drawn from a study.
@@ -56,10 +93,10 @@ class DrawnFigure:
         claim: The rest of it.
         figure: The picture.
         tables: What it is drawn from, by name; "" for the only one.
-        rules: What decides, with what was found.
+        rules: What decides, with what was found; of all its claims.
         beside: Numbers that decide nothing.
         published: Published numbers in words, by a rule's or such a number's statement.
-        single_run: Whether a single run, at the published scale, decides alone.
+        single_run: See `JudgedClaim`.
         why: Where ours differs, the best explanation; empty if there is none.
     """
 
@@ -75,31 +112,27 @@ class DrawnFigure:
     why: str = ""
 
     @property
-    def verdict(self) -> Verdict:
-        """On the claim."""
-        return verdict_of(self.rules, self.single_run)
+    def claims(self) -> dict[str, JudgedClaim]:
+        """By the name that its rules give it; "" for the only one."""
+        names = dict.fromkeys(rule.claim for rule in self.rules)
+        return {
+            name: JudgedClaim([r for r in self.rules if r.claim == name], self.single_run)
+            for name in names
+        }
 
     @property
     def differs(self) -> bool:
-        """Whether the claim was not found."""
-        return self.verdict not in ("reproduced", "agrees (one run)")
-
-    @property
-    def deciding_rule(self) -> Rule:
-        """The first rule whose verdict is the claim's."""
-        return next(r for r in self.rules if r.verdict(self.single_run) == self.verdict)
+        """Whether any of its claims was not found."""
+        found = {claim.verdict for claim in self.claims.values()}
+        return not found <= {"reproduced", "agrees (one run)"}
 
     @property
     def finding(self) -> str:
-        """What was found, in a sentence or two: how many rules say what, and the deciding one."""
-        counts = Counter(rule.verdict(self.single_run) for rule in self.rules)
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        rules = "One check" if len(self.rules) == 1 else f"{len(self.rules)} checks"
-        rule = self.deciding_rule
-        published = self.published.get(rule.statement)
-        beside = f"; published: {published}" if published else ""
-        statement = rule.statement[:1].upper() + rule.statement[1:]
-        return f"{rules}: {told}. {statement}: {rule.found}{beside}."
+        """What was found, for each claim: how many rules say what, and the deciding one."""
+        return " ".join(
+            f"{f'{name}: ' if name else ''}{claim.finding(self.published)}"
+            for name, claim in self.claims.items()
+        )
 
     @property
     def numbers(self) -> pd.DataFrame:
@@ -108,6 +141,7 @@ class DrawnFigure:
         verdicts = [rule.verdict(self.single_run) for rule in self.rules]
         return pd.DataFrame(
             {
+                "claim": [getattr(row, "claim", "") for row in rows],
                 "rule": [row.rule for row in rows],
                 "published": [self.published.get(row.statement, "") for row in rows],
                 "ours": [row.found for row in rows],
@@ -230,6 +264,7 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
         parser.error(str(error))
     print(drawn.title)
     print(drawn.numbers.to_string(index=False))
-    print(drawn.verdict)
+    for name, claim in drawn.claims.items():
+        print(f"{name}: {claim.verdict}" if name else claim.verdict)
     for path in drawn.write(options.out or folder / "figures"):
         print(f"wrote {path}")

@@ -86,8 +86,13 @@ def write_page(
 
 
 def verdict_counts(chapter: DrawnChapter, source: Source) -> Counter[str]:
-    """How many figures of a chapter drawn from a source have each verdict."""
-    return Counter(drawn[source].verdict for drawn in chapter.figures.values() if source in drawn)
+    """How many claims of a chapter's figures, drawn from a source, have each verdict."""
+    return Counter(
+        claim.verdict
+        for drawn in chapter.figures.values()
+        if source in drawn
+        for claim in drawn[source].claims.values()
+    )
 
 
 def picture(drawn: DrawnFigure) -> dict[str, Any]:

@@ -9,8 +9,9 @@ A number is computed for each seed. Its 95 % t interval of the mean decides:
 - not testable here: what the claim needs cannot be run.
 
 A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed;
-one of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A claim
-of several parts is reproduced if all are, contradicted if any is, else undecided.
+one of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A seed
+whose run is too short to tell leaves a rule undecided. A claim of several parts is reproduced if
+all are, contradicted if any is, else undecided.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ class NumberRule:
         values: By seed; NaN where a seed has no such number, as when a moment did not come.
         side: Where the claim needs it.
         threshold: Of what.
-        published: The published value, in words; empty if there is none.
+        claim: Which of its figure's claims it is a part of; empty where there is one.
     """
 
     statement: str
     values: Mapping[int, float]
     side: Literal["over", "under"]
     threshold: float
-    published: str = ""
+    claim: str = ""
 
     @property
     def interval(self) -> SeedInterval | None:
@@ -103,17 +104,17 @@ class YesNoRule:
 
     Attributes:
         statement: What has to hold.
-        holds: Whether it does, by seed.
-        published: The published finding, in words; empty if there is none.
+        holds: Whether it does, by seed; None where a run is too short to tell.
         of: In how many seeds the claim needs it.
         counted: What stands for a seed in `holds`.
+        claim: See `NumberRule`.
     """
 
     statement: str
-    holds: Mapping[int, bool]
-    published: str = ""
+    holds: Mapping[int, bool | None]
     of: Literal["every seed", "most seeds"] = "every seed"
     counted: str = "seeds"
+    claim: str = ""
 
     @property
     def rule(self) -> str:
@@ -123,18 +124,19 @@ class YesNoRule:
     @property
     def share(self) -> tuple[float, float]:
         """95 % Wilson interval of the share of seeds in which it holds; 0 to 1 without seeds."""
-        if not self.holds:
+        told = [holds for holds in self.holds.values() if holds is not None]
+        if not told:
             return 0.0, 1.0
-        interval = binomtest(sum(self.holds.values()), len(self.holds)).proportion_ci(
-            method="wilson"
-        )
+        interval = binomtest(sum(told), len(told)).proportion_ci(method="wilson")
         return float(interval.low), float(interval.high)
 
     def verdict(self, single_run: bool = False) -> Verdict:
         """See the module; arguments as of `NumberRule.verdict`."""
-        if single_run and len(self.holds) == 1:
+        if single_run and len(self.holds) == 1 and not self._untold:
             return "agrees (one run)" if all(self.holds.values()) else "disagrees (one run)"
         if len(self.holds) < LEAST_SEEDS:
+            return "undecided"
+        if self._untold:
             return "undecided"
         if self.of == "most seeds":
             low, high = self.share
@@ -148,9 +150,14 @@ class YesNoRule:
         """What was found, in words."""
         holding = [seed for seed, holds in self.holds.items() if holds]
         told = f"in {len(holding)} of {len(self.holds)} {self.counted}"
-        if self.of == "every seed":
-            return told
-        return "{} (95% interval of the share {:.2f} to {:.2f})".format(told, *self.share)
+        if self.of == "most seeds":
+            told += " (95% interval of the share {:.2f} to {:.2f})".format(*self.share)
+        untold = f"; too short to tell: {', '.join(map(str, self._untold))}" if self._untold else ""
+        return told + untold
+
+    @property
+    def _untold(self) -> list[int]:
+        return [seed for seed, holds in self.holds.items() if holds is None]
 
 
 Rule = NumberRule | YesNoRule

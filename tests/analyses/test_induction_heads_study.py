@@ -169,7 +169,7 @@ def check_shapes(shapes):
 def test_curves_as_in_the_thesis_meet_every_rule_in_every_seed(name, study):
     drawn = load(name).draw(study)
     assert all(rule.holds == dict.fromkeys(SEEDS, True) for rule in drawn.rules)
-    assert drawn.verdict == "reproduced"
+    assert drawn.claims[""].verdict == "reproduced"
 
 
 def test_curves_that_are_as_late_whatever_the_size_are_not_delayed(study):
@@ -369,7 +369,7 @@ def test_every_figure_regenerates_from_the_committed_study(name):
     study = Study(COMMITTED)
     drawn = FigureFile.load(figure_files(load(name).path.parent)[FIGURES.index(name)]).draw(study)
     assert drawn.name == name
-    assert drawn.verdict in {"reproduced", "contradicted", "undecided"}
+    assert drawn.claims[""].verdict in {"reproduced", "contradicted", "undecided"}
     assert drawn.numbers["ours"].str.len().min() > 0
 
 
