@@ -1,8 +1,7 @@
 """What the figures about a finished network share: main's checkpoint at its end.
 
-The end is three times the crossing. A run that has not come so far is left out of what is claimed
-of the end, and told as too short; one that never crosses has no end, and counts as a seed without
-the number.
+The end is three times the crossing. A seed whose run has not come so far, or never crosses, has no
+end: it counts as a seed without the number, which leaves what is claimed of the end undecided.
 """
 
 from __future__ import annotations
@@ -45,13 +44,12 @@ def with_end_state(run: Run, table: pd.DataFrame) -> pd.DataFrame:
 def by_seed_at_end(
     table: pd.DataFrame, number: Callable[[pd.DataFrame], float | None]
 ) -> dict[int, float]:
-    """`by_seed` of the runs at their end; NaN for those without a crossing."""
+    """`by_seed` of the runs at their end; NaN for those that have none."""
 
     def of_end(rows: pd.DataFrame) -> float | None:
-        crossed = rows["end_state"].iloc[0] != "no crossing"
-        return number(rows) if crossed else math.nan
+        return number(rows) if rows["end_state"].iloc[0] == "end" else math.nan
 
-    return by_seed(table[table["end_state"] != "too short"], of_end)
+    return by_seed(table, of_end)
 
 
 def first_sequences(run: Run, evaluator: str, n: int) -> Sequences:

@@ -15,7 +15,7 @@ from coopetition_interp.analysis.moments import moments_of, value_at
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.reporting.verdicts import NumberRule
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -38,7 +38,7 @@ PUBLISHED = {
 }
 
 
-def rules(tables: Tables) -> list[Rule]:
+def rules(tables: Tables) -> list[NumberRule]:
     """Emerges; fades; CIWL, not IWL."""
     metrics = tables[""]
 

@@ -8,6 +8,9 @@ and unembedding of another seed's end.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -34,7 +37,7 @@ from coopetition_interp.reporting.style import (
     metric_name,
     sequences_seen_axis,
 )
-from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 from coopetition_interp.training import Run
 
 
@@ -158,62 +161,63 @@ def draw(tables: Tables) -> go.Figure:
 
 
 PUBLISHED = {
-    "a) mean induction strength of layer 1 on Flip, highest": "up",
-    "a) the same at the end": "negative",
-    "b) mean absolute difference from the run after the rise, worst evaluator": "little",
-    "c) largest change after the fix, mean of three moments": "none",
+    "mean induction strength of layer 1 on Flip, highest": "up",
+    "the same at the end": "negative",
+    "mean absolute difference from the run after the rise, worst evaluator": "little",
+    "largest change after the fix, mean of three moments": "none",
 }
 
 
 def rules(tables: Tables) -> list[Rule]:
     """a) up, then negative; b) the run reproduced, unlike by the null; c) flat."""
     strength = tables["induction_strength"]
-    found: list[Rule] = [
+    at_end = strength[strength["at_end"]]
+    flat = by_seed_at_end(tables[""], lambda of_seed: _change(of_seed, "first half"))
+    own = by_seed_at_end(tables[""], lambda of_seed: _change(of_seed, "nothing"))
+    return [
         NumberRule(
-            "a) mean induction strength of layer 1 on Flip, highest",
+            "mean induction strength of layer 1 on Flip, highest",
             by_seed_at_end(strength, lambda of_seed: of_seed["induction_strength"].max()),
             "over",
             0.1,
+            "3a",
         ),
         NumberRule(
-            "a) the same at the end",
-            by_seed_at_end(
-                strength[strength["at_end"]], lambda of_seed: of_seed["induction_strength"].iloc[0]
-            ),
+            "the same at the end",
+            by_seed_at_end(at_end, lambda of_seed: of_seed["induction_strength"].iloc[0]),
             "under",
             0.0,
+            "3a",
         ),
         NumberRule(
-            "b) mean absolute difference from the run after the rise, worst evaluator",
-            by_seed_at_end(tables[""], lambda of_seed: _difference(of_seed, of_seed)),
+            "mean absolute difference from the run after the rise, worst evaluator",
+            by_seed_at_end(tables[""], lambda of_seed: _difference(of_seed, of_seed).mean()),
             "under",
             0.05,
+            "3b",
         ),
-    ]
-    if "null" in tables:
-        runs = dict(list(tables[""].groupby("init_seed")))
-        null = by_seed_at_end(
-            tables["null"],
-            lambda of_seed: _difference(
-                runs[of_seed["init_seed"].iloc[0]],
-                of_seed.assign(fixed="second half"),
-            ),
-        )
-        found.append(NumberRule("b) the same with another seed's weights", null, "over", 0.1))
-    flat = by_seed_at_end(tables[""], lambda of_seed: _change(of_seed, "first half"))
-    own = by_seed_at_end(tables[""], lambda of_seed: _change(of_seed, "nothing"))
-    found.append(
-        NumberRule("c) largest change after the fix, mean of three moments", flat, "under", 0.1)
-    )
-    found.append(
+        NumberRule("the same with another seed's weights", _null(tables), "over", 0.1, "3b"),
+        NumberRule("largest change after the fix, mean of three moments", flat, "under", 0.1, "3c"),
         NumberRule(
-            "c) the same as a share of the run's own change",
+            "the same as a share of the run's own change",
             {seed: flat[seed] / own[seed] for seed in flat},
             "under",
             1 / 3,
-        )
-    )
-    return found
+            "3c",
+        ),
+    ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """3b with every sequence seen of one weight: checkpoints are denser around ICL's rise."""
+
+    def by_time(of_seed: pd.DataFrame) -> float:
+        difference = _difference(of_seed, of_seed)
+        return float(np.trapezoid(difference, difference.index) / np.ptp(difference.index))
+
+    values = by_seed_at_end(tables[""], by_time)
+    rule = NumberRule("the difference of 3b, averaged over sequences seen", values, "under", 0.05)
+    return [Beside(rule.statement, rule.found)]
 
 
 def _wide(rows: pd.DataFrame) -> pd.DataFrame:
@@ -222,13 +226,30 @@ def _wide(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _difference(of_run: pd.DataFrame, swapped: pd.DataFrame) -> float:
-    """Of the evaluator that differs most, from the rise on, at the checkpoints of both."""
+def _difference(of_run: pd.DataFrame, swapped: pd.DataFrame) -> pd.Series:
+    """Of the evaluator that differs most, from the rise on, at the swap's checkpoints.
+
+    Between its own checkpoints the run is interpolated linearly: the null has others.
+    """
     own = _wide(of_run[of_run["fixed"] == "nothing"])
     other = _wide(swapped[swapped["fixed"] == "second half"])
-    difference = (own - other).dropna()
-    later = difference[difference.index >= of_run["rise"].iloc[0]]
-    return float(later.abs().mean().max())
+    other = other[other.index >= of_run["rise"].iloc[0]]
+    difference = pd.DataFrame(
+        {name: np.interp(other.index, own.index, own[name]) - other[name] for name in other}
+    ).abs()
+    return difference[difference.mean().idxmax()]
+
+
+def _null(tables: Tables) -> dict[int, float]:
+    """The difference that another seed's weights make; NaN for a seed that has none."""
+    runs = dict(list(tables[""].groupby("init_seed")))
+    without = {int(str(seed)): math.nan for seed in runs}
+    if "null" not in tables:
+        return without
+    null = tables["null"].assign(fixed="second half")
+    return without | by_seed_at_end(
+        null, lambda of_seed: _difference(runs[of_seed["init_seed"].iloc[0]], of_seed).mean()
+    )
 
 
 def _change(of_run: pd.DataFrame, fixed: str) -> float:

@@ -8,6 +8,8 @@ Figure 4a).
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -47,29 +49,47 @@ PUBLISHED = {
 
 
 def rules(tables: Tables) -> list[Rule]:
-    """Ratios of the sequences it takes; a run that never learns counts with its whole length."""
-    scratch = by_seed(tables["from_scratch"], _learned_at_least_after)
-    grafted = by_seed(tables["with_graft"], lambda run: first_reaching(run, "icl", LEARNED))
-    main = by_seed(tables["main"], lambda run: first_reaching(run, "icl", LEARNED))
+    """Ratios of the sequences it takes."""
     return [
         NumberRule(
             "times sooner with the graft than from scratch",
-            {seed: scratch[seed] / grafted[seed] for seed in scratch.keys() & grafted.keys()},
+            _times_sooner(tables["with_graft"], tables["from_scratch"], 3.0),
             "over",
             3.0,
         ),
         NumberRule(
             "times sooner on bursty data than on ICL-only data, from scratch",
-            {seed: scratch[seed] / main[seed] for seed in scratch.keys() & main.keys()},
+            _times_sooner(tables["main"], tables["from_scratch"], 1.0),
             "over",
             1.0,
         ),
     ]
 
 
-def _learned_at_least_after(run: pd.DataFrame) -> float:
-    reached = first_reaching(run, "icl", LEARNED)
-    return float(run["sequences_seen"].max()) if reached is None else reached
+def _times_sooner(
+    sooner: pd.DataFrame, from_scratch: pd.DataFrame, threshold: float
+) -> dict[int, float]:
+    """How many times as long it takes from scratch.
+
+    A run that never learns counts with its whole length. The ratio is then a bound: from below if
+    it is the one from scratch, from above if it is the other. Where a bound does not tell on which
+    side of the threshold the ratio lies, or both never learn, it is NaN.
+    """
+    scratch, other = (
+        by_seed(runs, lambda run: first_reaching(run, "icl", LEARNED))
+        for runs in (from_scratch, sooner)
+    )
+    scratch_length, other_length = (
+        by_seed(runs, lambda run: run["sequences_seen"].max()) for runs in (from_scratch, sooner)
+    )
+    ratios = {}
+    for seed in scratch.keys() & other.keys():
+        never, other_never = math.isnan(scratch[seed]), math.isnan(other[seed])
+        ratio = (scratch_length if never else scratch)[seed]
+        ratio /= (other_length if other_never else other)[seed]
+        tells = ratio > threshold if never else ratio < threshold if other_never else True
+        ratios[seed] = ratio if tells and not (never and other_never) else math.nan
+    return ratios
 
 
 if __name__ == "__main__":

@@ -44,19 +44,20 @@ PUBLISHED = {
 
 
 def rules(tables: Tables) -> list[Rule]:
-    """By seed: which grafts reach 0.75."""
+    """By seed: which grafts reach 0.75. Without the graft of a moment nothing is told of it."""
+    first, *between, last = sorted(moment for moment in tables[""]["moment"].unique() if moment > 0)
     middle, earliest, latest, random = {}, {}, {}, {}
     for seed, runs in tables[""].groupby("init_seed"):
         learned = {
-            int(str(moment)): first_reaching(run, "icl", LEARNED) is not None
+            moment: first_reaching(run, "icl", LEARNED) is not None
             for moment, run in runs.groupby("moment")
         }
-        moments = sorted(moment for moment in learned if moment > 0)
         key = int(str(seed))
-        middle[key] = any(learned[moment] for moment in moments[1:-1])
-        earliest[key], latest[key] = not learned[moments[0]], not learned[moments[-1]]
-        if 0 in learned:
-            random[key] = not learned[0]
+        from_the_middle = [learned.get(moment) for moment in between]
+        middle[key] = True if any(from_the_middle) else None if None in from_the_middle else False
+        earliest[key], latest[key], random[key] = (
+            not learned[moment] if moment in learned else None for moment in (first, last, 0)
+        )
     return [
         YesNoRule("a graft from some middle moment learns in context", middle),
         YesNoRule("the graft from the earliest moment does not", earliest),

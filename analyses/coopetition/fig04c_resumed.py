@@ -42,8 +42,11 @@ def rules(tables: Tables) -> list[Rule]:
     moments = sorted(runs["moment"].unique())
 
     def highest_flip(moment: int) -> dict[int, float]:
-        of_moment = runs[runs["moment"] == moment]
-        return by_seed(of_moment, lambda run: evaluator_curve(run, "flip")["value"].max())
+        def of_seed(rows: pd.DataFrame) -> float | None:
+            resumed = rows[rows["moment"] == moment]
+            return None if resumed.empty else evaluator_curve(resumed, "flip")["value"].max()
+
+        return by_seed(runs, of_seed)
 
     return [
         NumberRule(

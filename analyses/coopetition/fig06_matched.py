@@ -7,14 +7,17 @@ It is scored on sequences that are matched like those it is trained on.
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 
 MATCHED = ("flip_matched", "icl_matched")
 
@@ -61,6 +64,15 @@ def rules(tables: Tables) -> list[Rule]:
         NumberRule("Flip's fall from its highest", fall(flip), "under", 0.05),
         NumberRule("ICL's fall from its highest", fall(icl), "under", 0.05),
     ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """How long the matched runs are: their end is that of the run, since Flip never crosses."""
+    ends = by_seed(tables["main"], lambda run: moments_of(run).end)
+    lengths = by_seed(tables["matched"], lambda run: run["sequences_seen"].max())
+    shares = {seed: lengths[seed] / ends.get(seed, math.nan) for seed in lengths}
+    rule = NumberRule("length of matched training, in main's", shares, "over", 1.0)
+    return [Beside(rule.statement, rule.found)]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ it is the previous-token head that does not form.
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -39,9 +41,11 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """At chance plain; above it with the previous-token head given."""
+    runs = tables[""]
     found: list[Rule] = []
-    for (positions, clamped), runs in tables[""].groupby(["positions", "clamped"]):
-        highest = by_seed(runs, lambda run: evaluator_curve(run, "icl")["value"].max())
+    for clamped, positions in product((False, True), ("rotary", "sinusoidal")):
+        some = runs[(runs["positions"] == positions) & (runs["clamped"] == clamped)]
+        highest = by_seed(some, lambda run: evaluator_curve(run, "icl")["value"].max())
         given = ", with a perfect previous-token head" if clamped else ""
         statement = f"highest ICL, {positions}{given}"
         side, threshold = ("over", 0.65) if clamped else ("under", 0.55)

@@ -2,6 +2,10 @@
 
 The sizes of Figure 9 with MLPs. At 12,800 classes x 20 in-context learning emerges and fades as
 without; at 12,800 x 5 it rises again after its fall (Appendix B, Figure 10).
+
+A fall and a rise by 0.05 between any two evaluations is also found in runs of the full size without
+MLPs, where nothing comes back: evaluations differ by that much by chance. So beside that rule
+stands the same on means of 9 evaluations (added on 2026-11-28, before any run with MLPs was made).
 """
 
 from __future__ import annotations
@@ -14,10 +18,12 @@ from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of, value_at
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.verdicts import Rule, YesNoRule
+from coopetition_interp.reporting.verdicts import Beside, Rule, YesNoRule
 
 MOVED = 0.05
 """By how much ICL has to fall, and to rise again, for a resurgence."""
+
+SMOOTHED = 9
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -67,10 +73,10 @@ def _is_transient(run: pd.DataFrame) -> bool:
     return peak is not None and peak > 0.55 and moments.crossing is not None
 
 
-def _is_resurgent(run: pd.DataFrame) -> bool:
+def _is_resurgent(run: pd.DataFrame, window: int = 1) -> bool:
     """ICL falls by `MOVED` from its highest so far, then rises by as much from its lowest since."""
     highest, lowest = 0.0, None
-    for value in evaluator_curve(run, "icl")["value"]:
+    for value in evaluator_curve(run, "icl")["value"].rolling(window).mean().dropna():
         highest = max(highest, value)
         if lowest is not None:
             lowest = min(lowest, value)
@@ -79,6 +85,17 @@ def _is_resurgent(run: pd.DataFrame) -> bool:
         elif value <= highest - MOVED:
             lowest = value
     return False
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """Resurgence of the smoothed curve, at the size where it is claimed and at the full size."""
+    found = []
+    for size, name in (((12_800, 5), "12,800 x 5"), (FULL_SIZE, "12,800 x 20")):
+        runs = of_size(tables[""], size).groupby("init_seed")
+        smoothed = {int(str(seed)): _is_resurgent(run, SMOOTHED) for seed, run in runs}
+        rule = YesNoRule(f"resurgent at {name}, on means of {SMOOTHED} evaluations", smoothed)
+        found.append(Beside(rule.statement, rule.found))
+    return found
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -27,7 +28,11 @@ def draw(tables: Tables) -> go.Figure:
     return evaluator_panels({"the long run": tables[""]}, evaluators, "Many times as long")
 
 
-PUBLISHED = {"Flip at the end": "0.005", "IWL at the end": "0.0008"}
+PUBLISHED = {
+    "Flip at the end": "0.005",
+    "IWL at the end": "0.0008",
+    "length, in crossings": "50",
+}
 
 
 def rules(tables: Tables) -> list[Rule]:
@@ -42,6 +47,15 @@ def rules(tables: Tables) -> list[Rule]:
         NumberRule("Flip at the end", last("flip", "in_context_accuracy"), "under", 0.05),
         NumberRule("IWL at the end", last("iwl", "accuracy"), "under", 0.01),
     ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """How long that is: the published run is five times as long as main."""
+    crossings = by_seed(tables[""], lambda run: moments_of(run).crossing)
+    lengths = by_seed(tables[""], lambda run: run["sequences_seen"].max())
+    ratios = {seed: lengths[seed] / crossings[seed] for seed in lengths}
+    rule = NumberRule("length, in crossings", ratios, "over", 15.0)
+    return [Beside(rule.statement, rule.found)]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study, by_seed
-from coopetition_interp.reporting.verdicts import NumberRule, Rule
+from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
 from coopetition_interp.training import Run
@@ -87,9 +87,8 @@ def rules(tables: Tables) -> list[Rule]:
         )
         return float((own - other).abs().mean())  # over moments at which both were evaluated
 
-    highest = by_seed(tables["blocked"], lambda run: evaluator_curve(run, "icl")["value"].max())
     return [
-        NumberRule("highest ICL, blocked", highest, "under", 0.6),
+        NumberRule("highest ICL, blocked", _highest_icl(tables["blocked"]), "under", 0.6),
         NumberRule(
             "mean absolute difference of CIWL from main at the same time",
             by_seed(tables["blocked"], difference),
@@ -97,6 +96,28 @@ def rules(tables: Tables) -> list[Rule]:
             0.1,
         ),
     ]
+
+
+def beside(tables: Tables) -> list[Beside]:
+    """Whether elimination is at work, and what labels that read nothing learn."""
+    found = {
+        "highest ICL, labels attend to themselves alone": _highest_icl(tables["self_attending"])
+    }
+    elimination = tables["elimination"]
+    found["attention of layer 0 from the second label to the first exemplar, blocked"] = by_seed(
+        elimination, lambda rows: rows["attention_3_to_0"].iloc[0]
+    )
+    for pair, rows in elimination.groupby("match_in_pair"):
+        statement = f"ICL at the end, blocked, the match in pair {int(str(pair)) + 1}"
+        found[statement] = by_seed(rows, lambda of_seed: of_seed["icl"].iloc[0])
+    return [
+        Beside(statement, NumberRule(statement, values, "over", 0.0).found)
+        for statement, values in found.items()
+    ]
+
+
+def _highest_icl(runs: pd.DataFrame) -> dict[int, float]:
+    return by_seed(runs, lambda run: evaluator_curve(run, "icl")["value"].max())
 
 
 if __name__ == "__main__":

@@ -49,10 +49,17 @@ def rules(tables: Tables) -> list[Rule]:
             delays[seed] = float("nan") if None in (late, early) else late - early
         return delays
 
+    def crosses(seed: int) -> bool | None:
+        end = of_main[seed].end if seed in of_main else None
+        if own[seed].crossing is not None:
+            return True
+        too_short = end is None or ablated[seed]["sequences_seen"].max() < end
+        return None if too_short else False
+
     at_peak = by_seed(tables["ablated"], lambda run: value_at(run, "flip", moments_of(run).peak))
     return [
         NumberRule("Flip at its peak", at_peak, "over", 0.55),
-        YesNoRule("Flip crosses 0.5", {s: m.crossing is not None for s, m in own.items()}),
+        YesNoRule("Flip crosses 0.5", {seed: crosses(seed) for seed in own}),
         NumberRule("delay of the rise, in sequences", delay("rise"), "over", 0.0),
         NumberRule("delay of the crossing, in sequences", delay("crossing"), "over", 0.0),
     ]

@@ -97,13 +97,14 @@ SCALES: dict[str, Scale] = {
         full_size=(64, 5),
         smaller_sizes=((64, 3), (32, 5), (32, 3)),
     ),
-    # The embedded bank at a learning rate of 1e-4: one run crossed at 2.45M, and main is three
-    # times as long.
+    # The embedded bank at a learning rate of 1e-4: runs cross at 1.9M to 2.5M. Main is three times
+    # as long, on other data too; one layer longer than the crossing, at which it is compared; what
+    # should cross later than main twice as long as that.
     "laptop": Scale(
         main=dict.fromkeys(range(5, 10), 7_500_000),
         checkpoint_main_every=25_000,
         dense=(200_000, 800_000, 2_000),
-        other_data=2_500_000,
+        other_data=7_500_000,
         ciwl_only=6 * M,
         graft_from=(0, 100_000, 300_000, 600_000, 1_200_000, 2_400_000, 4_000_000, 6_000_000),
         graft=1 * M,
@@ -115,8 +116,8 @@ SCALES: dict[str, Scale] = {
         graft_of_main=1 * M,
         matched=2_500_000,
         blocked=2_500_000,
-        ablated=2_500_000,
-        one_layer=2 * M,
+        ablated=5 * M,
+        one_layer=3 * M,
         positions=1_500_000,
         size=2 * M,
         mlps_at_full_size=5 * M,
@@ -126,14 +127,16 @@ SCALES: dict[str, Scale] = {
         evaluate_every=20_000,
         n_evaluation_sequences=2_000,
     ),
-    # The paper's learning rate of 1e-5. The 12-layer runs are for a cluster: its 400M sequences.
+    # The paper's learning rate of 1e-5: the first run crosses at 5.3M. Grafts are taken until the
+    # published ones no longer learn, after 31.5M. The 12-layer runs are for a cluster: the paper's
+    # 400M sequences.
     "paper": Scale(
-        main={5: 20 * M, 6: 12 * M, 7: 12 * M},
+        main=dict.fromkeys((5, 6, 7), 20 * M),
         checkpoint_main_every=50_000,
         dense=(2_400_000, 4_800_000, 8_000),
         other_data=0,
-        ciwl_only=32 * M,
-        graft_from=(0, 4 * M, 8 * M, 9_800_000, 15 * M, 20 * M, 31_500_000),
+        ciwl_only=64 * M,
+        graft_from=(0, 4 * M, 8 * M, 9_800_000, 15 * M, 20 * M, 31_500_000, 48 * M, 64 * M),
         graft=3 * M,
         resume_from=(4 * M, 6 * M, 8 * M, 10 * M, 16 * M),
         resumed=6 * M,

@@ -92,10 +92,11 @@ def rules(tables: Tables) -> list[Rule]:
             lost("output"),
             "under",
             0.05,
+            "4.1",
         ),
-        NumberRule(composition.format("K"), lost("K"), "over", 0.5),
-        NumberRule(composition.format("V"), lost("V"), "over", 0.5),
-        NumberRule(composition.format("Q"), lost("Q"), "under", 0.25),
+        NumberRule(composition.format("K"), lost("K"), "over", 0.5, "4.2"),
+        NumberRule(composition.format("V"), lost("V"), "over", 0.5, "4.2"),
+        NumberRule(composition.format("Q"), lost("Q"), "under", 0.25, "4.2"),
     ]
 
 

@@ -29,6 +29,7 @@ from analyses.induction_heads.each_seed import (
 )
 from analyses.induction_heads.heads import (
     head_names,
+    heads_alike,
     heads_at_end,
     rank_style,
     seed_colours,
@@ -71,13 +72,19 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     heads = study.measured(heads_at_end, "main")
     ablations = with_strengths(study.measured(heads_ablated, "main"), heads)
     together = training_curves(study.require("main"), ALL)
+    alike = study.measured(heads_alike, "main")
     alone = training_curves(study.require("single_head"), "{head}")
     alone["head"] = alone["curve"].astype(int)
     ranked = with_strengths(alone, heads)
     ranked["curve"] = [rank_style(rank).name for rank in ranked["rank"]]
     curves = curves_and_shapes(STYLES, together, ranked[[*together.columns]])
     return of_shared_seeds(
-        {"ablations": ablations, "single_heads": curves[""], "shapes": curves["shapes"]}
+        {
+            "ablations": ablations,
+            "single_heads": curves[""],
+            "shapes": curves["shapes"],
+            "alike": alike,
+        }
     )
 
 
@@ -169,6 +176,10 @@ def beside(tables: Tables) -> list[Beside]:
             told(tables, lambda of: _lost(of).drop(1).max(), "{:.4f}".format),
         ),
         Beside("strongest head alone: accuracy", told(tables, alone, "{:.4f}".format)),
+        Beside(
+            "correlation of two heads' attention deltas over sequences, least of the pairs",
+            told(tables, lambda of: of["alike"]["correlation"].min(), "{:.2f}".format),
+        ),
         *times_beside(tables, {name: name for name in STYLES}),
         Beside("single head of the lowest accuracy", seed_by_seed(tables, lowest)),
     ]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from coopetition_interp.analysis.attention_strengths import head_strengths
+from coopetition_interp.analysis.attention_strengths import attention_deltas, head_strengths
+from coopetition_interp.analysis.head_correlations import delta_correlations
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.style import PALETTE, CurveStyle, head_style
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
@@ -28,6 +29,13 @@ def heads_at_end(run: ExemplarLabelRun) -> pd.DataFrame:
     On the sequences that the run was evaluated on, by which the plan chooses the clamped heads.
     """
     return head_strengths(run.model("last"), run.evaluation_sequences["train"])
+
+
+@measure(n_sequences=1000)
+def heads_alike(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
+    """Correlations of layer 1's attention deltas over sequences, at the end, by pair of heads."""
+    deltas = attention_deltas(run.model("last"), training_sequences(run, n_sequences))
+    return delta_correlations(deltas, layer=1)
 
 
 def by_strength(heads: pd.DataFrame, layer: int, strength: str) -> list[int]:

@@ -31,6 +31,8 @@ from coopetition_interp.reporting.verdicts import Verdict
 MARKS = {"reproduced": "✓", "agrees": "✓", "contradicted": "✗", "disagrees": "✗", "undecided": "?"}
 """By a verdict's first word, which is also its class in the style sheet."""
 
+NOT_DRAWN = "figures not drawn"
+
 
 def write_page(
     chapters: Sequence[DrawnChapter], path: str | Path, title: str = "Figures and verdicts"
@@ -73,6 +75,7 @@ def write_page(
             if any(source in drawn for drawn in chapter.figures.values())
         ],
         verdicts=get_args(Verdict),
+        not_drawn=NOT_DRAWN,
         headline=_headline(chapters),
         picture=picture,
         plotlyjs=Markup(get_plotlyjs()),
@@ -86,13 +89,18 @@ def write_page(
 
 
 def verdict_counts(chapter: DrawnChapter, source: Source) -> Counter[str]:
-    """How many claims of a chapter's figures, drawn from a source, have each verdict."""
-    return Counter(
+    """How many claims of a chapter's figures, drawn from a source, have each verdict.
+
+    Under `NOT_DRAWN`, how many figures could not be drawn from it.
+    """
+    counts = Counter[str](
         claim.verdict
         for drawn in chapter.figures.values()
         if source in drawn
         for claim in drawn[source].claims.values()
     )
+    counts[NOT_DRAWN] = sum(missing_from == source for _, missing_from in chapter.missing)
+    return counts
 
 
 def picture(drawn: DrawnFigure) -> dict[str, Any]:

@@ -76,19 +76,19 @@ class NumberRule:
         if interval is None or interval.n_seeds < len(self.values):
             return "undecided"  # a seed without the number tells neither way
         if single_run and interval.n_seeds == 1:
-            agrees = self._holds(interval.mean, interval.mean)
-            return "agrees (one run)" if agrees else "disagrees (one run)"
+            return "agrees (one run)" if self.holds_for(interval.mean) else "disagrees (one run)"
         if interval.n_seeds < LEAST_SEEDS:
             return "undecided"
-        if self._holds(interval.low, interval.high):
+        if self.holds_for(interval.low) and self.holds_for(interval.high):
             return "reproduced"
         other_side = (
             interval.high < self.threshold if self.side == "over" else interval.low > self.threshold
         )
         return "contradicted" if other_side else "undecided"
 
-    def _holds(self, low: float, high: float) -> bool:
-        return low > self.threshold if self.side == "over" else high < self.threshold
+    def holds_for(self, value: float) -> bool:
+        """Whether a number is on the claim's side of the threshold."""
+        return value > self.threshold if self.side == "over" else value < self.threshold
 
     @property
     def found(self) -> str:

@@ -189,7 +189,7 @@ def test_the_page_says_what_is_claimed_found_and_missing(tmp_path):
     )
     text = " ".join(page.read_text(encoding="utf-8").split())
     counts = re.search(r"<small>simulated on the spot</small></th>(.*?)</tr>", text)[1]
-    assert re.findall(r"<td>(.*?)</td>", counts) == ["1", "–", "1", "–", "–", "–"]
+    assert re.findall(r"<td>(.*?)</td>", counts) == ["1", "–", "1", "–", "–", "–", "2"]
     for said in (
         "ICL emerges and fades",
         "1 reproduced. Flip at its peak: 0.69 (95% interval 0.665 to 0.715, 3 seeds); published: "
@@ -203,6 +203,28 @@ def test_the_page_says_what_is_claimed_found_and_missing(tmp_path):
     ):
         assert said in text, said
     assert "Never." not in text  # the claim was found
+
+
+def test_claims_of_one_figure_are_counted_and_told_one_by_one(tmp_path):
+    holds = NumberRule("Flip at its peak", {5: 0.68, 6: 0.69, 7: 0.7}, "over", 0.55, "emerges")
+    fails = NumberRule("Flip at the end", {5: 0.4, 6: 0.41, 7: 0.42}, "under", 0.2, "fades")
+    both = drawn(rules=[holds, fails], why="It is too short.")
+    assert {name: claim.verdict for name, claim in both.claims.items()} == {
+        "emerges": "reproduced",
+        "fades": "contradicted",
+    }
+    page = write_page([chapter(both)], tmp_path / "index.html")
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    counts = re.search(r"<small>simulated on the spot</small></th>(.*?)</tr>", text)[1]
+    assert re.findall(r"<td>(.*?)</td>", counts) == ["1", "1", "–", "–", "–", "–", "–"]
+    for said in (
+        "emerges: One check: 1 reproduced. Flip at its peak: 0.69",
+        "fades: One check: 1 contradicted. Flip at the end: 0.41",
+        'emerges <span class="verdict reproduced">reproduced</span>',
+        "<b>fades</b> Flip at the end &lt; 0.2",
+        "It is too short.",  # one of the two was not found
+    ):
+        assert said in text, said
 
 
 def test_a_page_of_nothing_or_of_two_chapters_of_one_name_is_refused(tmp_path):
