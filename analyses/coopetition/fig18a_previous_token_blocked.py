@@ -26,6 +26,8 @@ from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
 from coopetition_interp.training import Run
 
+SELF_ATTENDING = "self_attending"
+
 
 @measure(n_sequences=2000)
 def elimination(run: Run, n_sequences: int) -> pd.DataFrame:
@@ -48,22 +50,23 @@ def elimination(run: Run, n_sequences: int) -> pd.DataFrame:
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Metrics of the blocked runs, those whose labels attend to themselves, and main."""
-    return {
+    """Metrics of the blocked runs, of main, and of runs whose labels attend to themselves."""
+    tables = {
         "blocked": study.curves("blocked"),
-        "self_attending": study.curves("self_attending"),
         "main": study.curves("main", data_seed=2),
         "elimination": study.measured(elimination, "blocked"),
     }
+    if any(run.is_finished and run.about["role"] == SELF_ATTENDING for run in study.planned()):
+        tables[SELF_ATTENDING] = study.curves(SELF_ATTENDING)
+    return tables
 
 
 def draw(tables: Tables) -> go.Figure:
-    """The evaluators of all three."""
-    panels = {
-        "labels cannot attend to the previous token": tables["blocked"],
-        "labels attend to themselves alone": tables["self_attending"],
-        "main": tables["main"],
-    }
+    """The evaluators of all kinds of run."""
+    panels = {"labels cannot attend to the previous token": tables["blocked"]}
+    if SELF_ATTENDING in tables:
+        panels["labels attend to themselves alone"] = tables[SELF_ATTENDING]
+    panels["main"] = tables["main"]
     return evaluator_panels(panels, ("icl", "ciwl", "flip"), "Without previous-token heads")
 
 
@@ -100,9 +103,10 @@ def rules(tables: Tables) -> list[Rule]:
 
 def beside(tables: Tables) -> list[Beside]:
     """Whether elimination is at work, and what labels that read nothing learn."""
-    found = {
-        "highest ICL, labels attend to themselves alone": _highest_icl(tables["self_attending"])
-    }
+    found = {}
+    if SELF_ATTENDING in tables:
+        statement = "highest ICL, labels attend to themselves alone"
+        found[statement] = _highest_icl(tables[SELF_ATTENDING])
     elimination = tables["elimination"]
     found["attention of layer 0 from the second label to the first exemplar, blocked"] = by_seed(
         elimination, lambda rows: rows["attention_3_to_0"].iloc[0]
