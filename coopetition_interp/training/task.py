@@ -108,7 +108,8 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
     """The run's clamps, tried on a batch, so that a mistake shows before training.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: See `bind_phases`; also if one cannot be saved.
+        TypeError, ValueError, FileNotFoundError: See `bind_phases` and `run_clamped`; also if one
+            cannot be saved.
     """
     for clamp in config.clamps:
         clamp_to_dict(clamp)
