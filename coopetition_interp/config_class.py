@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from typing_extensions import dataclass_transform
 
+from coopetition_interp.one_line import one_line
+
 LONGEST_REASON = 450
 
 ADDED_LATER = {"added later": True}
@@ -172,7 +174,7 @@ def _told(error: ErrorDetails, cls: type) -> str:
     if kind in ("missing", "union_tag_not_found"):
         return f"{place} is missing and has no default"
     if kind == "value_error":
-        told = " ".join(str(error["ctx"]["error"]).split())[:LONGEST_REASON]
+        told = one_line(error["ctx"]["error"], LONGEST_REASON)
         return f"{place}: {told}" if place else told
     given = error["input"]
     if kind == "union_tag_invalid":

@@ -30,7 +30,7 @@ from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.study_run import StudyRun
-from coopetition_interp.reporting.style import CurveStyle
+from coopetition_interp.reporting.style import CurveStyle, dotted_line
 from coopetition_interp.reporting.verdicts import Beside
 
 LOG_2 = math.log(2)
@@ -170,7 +170,7 @@ def draw_losses(
     figure = curve_panels(curves, panels, "loss", "curve", title, columns=columns)
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
-    figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1})
+    dotted_line(figure, LOG_2)
     return figure
 
 

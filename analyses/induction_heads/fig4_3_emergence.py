@@ -31,7 +31,12 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import TEMPLATE, evaluator_styles, sequences_seen_axis
+from coopetition_interp.reporting.style import (
+    TEMPLATE,
+    dotted_line,
+    evaluator_styles,
+    sequences_seen_axis,
+)
 from coopetition_interp.reporting.verdicts import Beside, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
@@ -76,7 +81,7 @@ def draw(tables: Tables) -> go.Figure:
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero")
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", col=1)
     figure.update_yaxes(title_text="attention to the right label minus the other", col=2)
-    figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1}, col=1)
+    dotted_line(figure, LOG_2, col=1)
     figure.update_layout(title="Induction heads emerge", template=TEMPLATE, height=540)
     return figure
 

@@ -42,7 +42,12 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import TEMPLATE, CurveStyle, sequences_seen_axis
+from coopetition_interp.reporting.style import (
+    TEMPLATE,
+    CurveStyle,
+    dotted_line,
+    sequences_seen_axis,
+)
 from coopetition_interp.reporting.verdicts import Beside, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun
 
@@ -114,7 +119,7 @@ def draw(tables: Tables) -> go.Figure:
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero", col=2)
     figure.update_yaxes(title_text="accuracy", col=1)
     figure.update_yaxes(title_text="loss (nats)", col=2)
-    figure.add_hline(y=LOG_2, line={"color": "#888888", "dash": "dot", "width": 1}, col=2)
+    dotted_line(figure, LOG_2, col=2)
     figure.update_layout(
         title="Many heads, one suffices", template=TEMPLATE, hovermode="closest", height=500
     )

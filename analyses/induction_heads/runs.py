@@ -72,7 +72,7 @@ SUBCIRCUITS_LEFT = {
 
 
 def plan(features: FeatureSource | None = None, seeds: Sequence[int] = SEEDS) -> list[PlannedRun]:
-    """The study's runs, those of the first initialisation first, each after those it needs.
+    """The study's runs: every main run, then the others seed by seed, each after those it needs.
 
     Args:
         features: Instead of the preset's; at least 1,620 classes (1,600 trained on, 20 held out)

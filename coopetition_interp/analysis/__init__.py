@@ -3,6 +3,8 @@
 | module | what it measures |
 |---|---|
 | `attention_strengths` | induction and previous-token strength; attention from query and labels |
+| `attention_patterns` | whole patterns, averaged, also over the checkpoints of a run |
+| `right_label_places` | sequences chosen by where in context their right label is |
 | `ablation` | heads switched off, one or all but one; paths between layers and heads cut |
 | `perfected_heads` | each head alone, with its match or its copy perfected |
 | `mistakes` | mistakes by label, by head; heads on another head's mistakes |
@@ -19,6 +21,7 @@
 | `thin_run` | a run's small copy, with a few checkpoints |
 | `curves` | where a curve crosses a level and stays; smoothing |
 | `rises`, `divot`, `divots_across_seeds` | when a curve rises, its divots, whether they coincide |
+| `paired_divot` | a loss's rise while another strategy forms, paired sequence by sequence |
 
 Import from the modules: those that read curves alone do without torch.
 """

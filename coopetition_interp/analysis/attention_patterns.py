@@ -15,24 +15,17 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from coopetition_interp.analysis.attention_strengths import pattern_chunks
 from coopetition_interp.analysis.checkpoints import (
     checkpoint_models,
     one_table,
     spread_checkpoints,
 )
-from coopetition_interp.interventions import (
-    BoundClamps,
-    Clamp,
-    bind,
-    bind_phases,
-    run_clamped_with_cache,
-)
+from coopetition_interp.interventions import BoundClamps, Clamp, bind_phases
 from coopetition_interp.interventions.heads import Head, as_heads, check_heads, layer_heads
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.run import Run
-
-_CHUNK = 256  # sequences whose activations stay in the processor's cache
 
 
 def pair_names(n_pairs: int) -> list[str]:
@@ -78,15 +71,11 @@ def mean_attention(
         ValueError: If there are no sequences, the model lacks a head, or the sequences or clamps do
             not fit it.
     """
-    if len(sequences) == 0:
-        raise ValueError("there are no sequences to average over")
     chosen = _chosen_heads(model, heads)
-    bound = bind(clamps, model)
+    layers, in_layer = zip(*chosen, strict=True)
     context, queries, counts = [], [], []
-    for part in sequences.to(model.W_E.device).split(_CHUNK):
-        with torch.no_grad():
-            _, cache = run_clamped_with_cache(model, part, bound, _is_pattern)
-        patterns = torch.stack([cache["pattern", layer][:, head] for layer, head in chosen], dim=1)
+    for part, of_all in pattern_chunks(model, sequences, clamps):
+        patterns = of_all[:, layers, in_layer]  # [batch, chosen head, query, key]
         groups = _by_right_pair(part).to(patterns.dtype)
         context.append(patterns[:, :, :-1].sum(0))
         queries.append(torch.einsum("bg,bhk->hgk", groups, patterns[:, :, -1]))
@@ -178,10 +167,6 @@ def _chosen_heads(
     chosen = as_heads(heads, "attention patterns")
     check_heads(chosen, model.cfg, "attention patterns")
     return list(chosen)
-
-
-def _is_pattern(hook_name: str) -> bool:
-    return hook_name.endswith(".attn.hook_pattern")
 
 
 def _by_right_pair(sequences: Sequences) -> Bool[Tensor, "batch n_groups"]:

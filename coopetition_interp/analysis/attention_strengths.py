@@ -52,7 +52,7 @@ def induction_strength(
             not fit the model.
     """
     sequences = with_right_label(sequences)
-    return _by_head(_mean(_patterns(model, sequences, clamps), _attention_delta), "strength")
+    return _by_head(_mean(pattern_chunks(model, sequences, clamps), _attention_delta), "strength")
 
 
 def attention_deltas(
@@ -77,7 +77,7 @@ def attention_deltas(
             "leave them out"
         )
     deltas = torch.cat(
-        [_attention_delta(p, part) for part, p in _patterns(model, sequences, clamps)]
+        [_attention_delta(p, part) for part, p in pattern_chunks(model, sequences, clamps)]
     )
     index = pd.MultiIndex.from_product(
         [range(size) for size in deltas.shape], names=["sequence", "layer", "head"]
@@ -113,7 +113,7 @@ def previous_token_strength(
     ) -> Float[Tensor, "batch layers heads"]:
         return patterns.diagonal(-1, -2, -1)[..., positions].mean(-1)
 
-    return _by_head(_mean(_patterns(model, sequences, clamps), previous), "strength")
+    return _by_head(_mean(pattern_chunks(model, sequences, clamps), previous), "strength")
 
 
 def head_strengths(
@@ -136,7 +136,7 @@ def head_strengths(
         previous = patterns.diagonal(-1, -2, -1)[..., rows].mean(-1)
         return torch.stack([_attention_delta(patterns, part), previous], dim=-1)
 
-    means = _mean(_patterns(model, sequences, clamps), both)
+    means = _mean(pattern_chunks(model, sequences, clamps), both)
     table = _by_head(means[..., 0], "induction_strength")
     table["previous_token_strength"] = means[..., 1].flatten().tolist()
     return table
@@ -187,7 +187,7 @@ def query_attention(
         )
 
     targets = list(QUERY_TARGETS) if by == "role" else list(range(sequences.n_tokens))
-    means = _mean(_patterns(model, sequences, clamps), from_query)
+    means = _mean(pattern_chunks(model, sequences, clamps), from_query)
     return _tidy(means, {"to": targets})
 
 
@@ -212,31 +212,26 @@ def label_attention(
         itself = patterns.diagonal(0, -2, -1)[..., rows]
         return torch.stack([previous, itself], dim=-1)
 
-    means = _mean(_patterns(model, sequences, clamps), from_labels)
+    means = _mean(pattern_chunks(model, sequences, clamps), from_labels)
     return _tidy(means, {"position": rows, "to": ["previous", "itself"]})
 
 
-def _attending(sequences: Sequences, rows: str) -> list[int]:
-    """Where on the diagonal below the main one the chosen rows are: row i at i - 1."""
-    if rows == "label":
-        return [position - 1 for position in sequences.label_positions]
-    if rows == "all":
-        return list(range(sequences.n_tokens - 1))
-    raise ValueError(f"rows must be 'label' or 'all'; got {rows!r}")
-
-
-def _attention_delta(
-    patterns: Float[Tensor, "batch layers heads n n"], part: Sequences
-) -> Float[Tensor, "batch layers heads"]:
-    to_labels = patterns[..., -1, 1::2]
-    sign = torch.where(part.carries_right_label, 1.0, -1.0).to(to_labels.dtype)
-    return (to_labels * sign[:, None, None]).sum(-1)
-
-
-def _patterns(
+def pattern_chunks(
     model: ExemplarLabelTransformer, sequences: Sequences, clamps: Clamps
 ) -> Iterator[tuple[Sequences, Float[Tensor, "batch layers heads n_tokens n_tokens"]]]:
-    """Chunks of sequences with all heads' patterns. The unembedding is not run."""
+    """Sequences, some at a time, with all heads' attention patterns. The unembedding is not run.
+
+    Args:
+        model: The model.
+        sequences: Sequences of any kind.
+        clamps: Clamps to hold.
+
+    Yields:
+        The next sequences, and their patterns.
+
+    Raises:
+        ValueError: If there are no sequences, or they or the clamps do not fit the model.
+    """
     if len(sequences) == 0:
         raise ValueError("there are no sequences to average over")
     clamps = bind(clamps, model)
@@ -255,6 +250,23 @@ def _patterns(
         ):
             model(part, stop_at_layer=model.cfg.n_layers)
         yield part, torch.stack([recorded[name] for name in names], dim=1)
+
+
+def _attending(sequences: Sequences, rows: str) -> list[int]:
+    """Where on the diagonal below the main one the chosen rows are: row i at i - 1."""
+    if rows == "label":
+        return [position - 1 for position in sequences.label_positions]
+    if rows == "all":
+        return list(range(sequences.n_tokens - 1))
+    raise ValueError(f"rows must be 'label' or 'all'; got {rows!r}")
+
+
+def _attention_delta(
+    patterns: Float[Tensor, "batch layers heads n n"], part: Sequences
+) -> Float[Tensor, "batch layers heads"]:
+    to_labels = patterns[..., -1, 1::2]
+    sign = torch.where(part.carries_right_label, 1.0, -1.0).to(to_labels.dtype)
+    return (to_labels * sign[:, None, None]).sum(-1)
 
 
 def _mean(

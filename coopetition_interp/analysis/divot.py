@@ -44,8 +44,6 @@ class Divot:
         start: Where the local minimum before the rise is.
         peak: Where the local maximum is.
         end: Where the loss first falls below that minimum again.
-        loss_before: Smoothed loss at ``start``.
-        loss_at_peak: Smoothed loss at ``peak``.
         least_depth: What the depth had to exceed to count.
     """
 
@@ -53,8 +51,6 @@ class Divot:
     start: float
     peak: float
     end: float
-    loss_before: float
-    loss_at_peak: float
     least_depth: float
 
 
@@ -101,8 +97,6 @@ def find_divot(
                 start=float(x[start]),
                 peak=float(x[peak]),
                 end=float(x[end]),
-                loss_before=float(curve[start]),
-                loss_at_peak=float(curve[peak]),
                 least_depth=least_depth,
             )
     return deepest

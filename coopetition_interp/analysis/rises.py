@@ -15,14 +15,12 @@ class Rise:
         start: Last place at or under the low mark before ``end``.
         middle: First place at or over half the climb, from ``start`` on.
         end: First place at or over the high mark.
-        baseline: Where the climb starts from.
         top: The curve's highest value.
     """
 
     start: float
     middle: float
     end: float
-    baseline: float
     top: float
 
 
@@ -71,4 +69,4 @@ def find_rise(
     start = int(under[-1]) if len(under) else 0
     middle = start + int(np.argmax(height[start:] >= 0.5 * climb))
     top = baseline - climb if falling else baseline + climb
-    return Rise(float(x[start]), float(x[middle]), float(x[end]), float(baseline), top)
+    return Rise(float(x[start]), float(x[middle]), float(x[end]), top)

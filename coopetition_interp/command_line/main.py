@@ -24,13 +24,12 @@ from coopetition_interp.command_line.studies import add_figures, add_pack, add_s
 from coopetition_interp.command_line.subcommand import subcommand
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import exit_code, interruptible
+from coopetition_interp.one_line import one_line
 
 DESCRIPTION = """\
 Train small HookedTransformers on in-context-learning tasks, clamp their circuits while they
-learn, and draw the figures of "Strategy Coopetition Explains the Emergence and Transience of
-In-Context Learning" from your own runs."""
+learn, and draw the figures of studies from your own runs."""
 
-LONGEST_ERROR = 500
 BENCHMARK_PARTS = ("full", "small", "busy", "evaluation", "checkpoints", "start-up", "clamps")
 
 
@@ -73,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
     except ConfigError as error:
-        print(told_in_one_line(error), file=sys.stderr)
-        return 2
+        return _refused(error)
     try:
         with interruptible():
             options.run(options)
@@ -85,8 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError, OverflowError, MemoryError) as error:
         if options.traceback:
             raise
-        print(told_in_one_line(error), file=sys.stderr)
-        return 2
+        return _refused(error)
     return 0
 
 
@@ -107,12 +104,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def told_in_one_line(error: BaseException) -> str:
-    """An error for the terminal; the middle of a very long one is left out."""
-    told = " ".join(str(error).split()) or type(error).__name__
-    if len(told) > LONGEST_ERROR:
-        told = f"{told[: LONGEST_ERROR * 3 // 4]} ... {told[-LONGEST_ERROR // 4 :]}"
-    return f"coopetition-interp: error: {told}"
+def _refused(error: Exception) -> int:
+    """Tells an error on the terminal; the exit status."""
+    print(f"coopetition-interp: error: {one_line(error)}", file=sys.stderr)
+    return 2
 
 
 # presets ------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from coopetition_interp.one_line import one_line
+
 MOST_JSON_BYTES = 16 * 2**20
 """Our own JSON files are a thousand times smaller."""
 
@@ -144,4 +146,4 @@ def read_csv_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFram
     try:
         return pd.read_csv(io.BytesIO(content), **_EXACT_FLOATS)
     except (ValueError, OverflowError) as error:
-        raise UnreadableFileError(f"{path} is damaged ({' '.join(str(error).split())})") from error
+        raise UnreadableFileError(f"{path} is damaged ({one_line(error)})") from error

@@ -1,28 +1,20 @@
 """Clamps: hold part of a circuit while the rest of the network runs or learns.
 
-| clamp | what it sets | where it comes from |
-|---|---|---|
-| `PreviousTokenHeads` | pattern: `strength` on the previous token, the rest on itself | thesis 4.4.2, C.5.2 |
-| `BlockPreviousToken` | scores of the previous token: -1e9 | paper E.1 |
-| `SelfAttentionHeads` | pattern: all on the token itself | sibling of `BlockPreviousToken` |
-| `InductionHeads` | query's row of the pattern: `strength` on the right label, the rest on the other | thesis 4.4.2, C.1; paper 4.1 |
-| `MatchHeads` | query's row of the pattern: softmax of input similarities, on label tokens | the authors' released code |
-| `AblateHeads` | values: 0 | thesis 4.3, C.3; paper 4.1 |
-| `AblateEmbedding` | token embeddings: 0 | paper 4.1, C.1 |
-| `SilenceExemplarAttention` | query's scores of exemplar tokens: -1e9 | paper C.2 |
-| `HeadTemperature` | scores of a first pass, divided | paper C.2 |
-| `CopyFromHead` | output logits: a head's scores, of a first pass, of the label tokens | thesis C.5.2 |
-| `Preserve` | patterns, queries, keys, values: those of a first pass | paper 4.1; thesis C.3 |
-| `PerfectLayer0` | what block 1 reads: embeddings, with attention from a first pass on predecessors' | thesis C.5.2 |
-| `GraftIn` | embedding and blocks up to a layer: another model's | thesis C.5.1; paper 5.1 |
-| `GraftOut` | blocks after a layer and unembedding: another model's | paper 5.1 |
-| `During` | another clamp, for part of a training run | |
+README.md says of each what it sets, and where it comes from. By module:
 
-A clamp of your own is a frozen dataclass that subclasses `Clamp`, `HeadsClamp` or `TwoPassClamp`, in
-any module.
+- `attention_clamps`: `PreviousTokenHeads`, `BlockPreviousToken`, `SelfAttentionHeads`,
+  `InductionHeads`, `MatchHeads`, `SilenceExemplarAttention`
+- `token_clamps`: `TokenInductionHeads`
+- `ablations`: `AblateHeads`, `AblateEmbedding`
+- `two_pass`: `HeadTemperature`, `CopyFromHead`, `Preserve`, `PerfectLayer0`
+- `grafts`: `GraftIn`, `GraftOut`
+- `during`: `During`, another clamp for part of a training run
+
+A clamp of your own is a frozen dataclass that subclasses `Clamp`, `HeadsClamp` or `TwoPassClamp`,
+in any module.
 
 Which clamps can stand in one list, and which has the last word: see `contradictions`.
-"""  # noqa: E501
+"""
 
 from coopetition_interp.interventions.ablations import AblateEmbedding, AblateHeads
 from coopetition_interp.interventions.attention_clamps import (

@@ -13,7 +13,8 @@ from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interventions.clamp import Clamp, TwoPassClamp, check_is_clamp, full_name
 from coopetition_interp.interventions.contradictions import check_contradictions
 from coopetition_interp.interventions.during import During
-from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.fields import shown
+from coopetition_interp.one_line import clipped
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from coopetition_interp.interventions.claims import Claim
-from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.inputs import LabelledInput, ModelInput
+from coopetition_interp.one_line import clipped
 
 Edit = tuple[str, Callable[[Tensor], Tensor]]
 """A hook point's name, and what becomes of the activation there."""

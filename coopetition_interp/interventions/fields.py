@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-LONGEST_SHOWN = 140
-"""Characters of a value that an error repeats."""
+from coopetition_interp.one_line import clipped
 
 
 def shown(value: object) -> str:
@@ -15,16 +14,6 @@ def shown(value: object) -> str:
     except Exception:  # of a stranger's class, or an integer too long for Python to print
         text = f"<{type(value).__name__}>"
     return clipped(text)
-
-
-def clipped(text: str, length: int = LONGEST_SHOWN) -> str:
-    """A text on one line, its middle left out where it is longer than `length`."""
-    line = " ".join(text.split())
-    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
-    if len(line) <= length:
-        return line
-    end = length // 4
-    return f"{line[: length - end - 5]} ... {line[-end:]}"
 
 
 def fraction(value: object, name: str, owner: str) -> float:

@@ -24,8 +24,9 @@ from coopetition_interp.interventions.claims import (
     Claim,
 )
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
-from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.model_weights import BATCH_NORM
+from coopetition_interp.one_line import clipped
 
 Checkpoint = str | os.PathLike[str] | HookedTransformer
 """A safetensors file holding a model's state dict, or a model in memory."""

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-import torch
 from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
-from coopetition_interp.interventions.clamp import Clamp, ModelInput
+from coopetition_interp.interventions.clamp import Clamp
 from coopetition_interp.interventions.during import During
 from coopetition_interp.interventions.fields import shown
-from coopetition_interp.interventions.run import run_clamped
 
 Made = TypeVar("Made")
 
@@ -87,23 +85,20 @@ class PhasedClamps:
 def bind_phases(
     clamps: Clamps,
     model: HookedRootModule,
-    example: ModelInput | None = None,
     steps: Sequence[int] | None = None,
 ) -> PhasedClamps:
-    """Binds the clamps of every phase, so that any mistake shows before training.
+    """Binds the clamps of every phase, so that what `bind` finds wrong shows before training.
 
     Clamps that are never held together may contradict each other.
 
     Args:
         clamps: The clamps, some of them perhaps `During`. Bound ones have no time: one phase.
         model: The model to train.
-        example: A batch that is run once under the clamps of each phase, to find a mistake in
-            what they set too.
         steps: Sequences seen at each training step's beginning, increasing (a `range`).
 
     Raises:
-        TypeError: See `bind` and `run_clamped`.
-        ValueError: See `bind` and `run_clamped`; also if a clamp would hold at none of the steps.
+        TypeError: See `bind`.
+        ValueError: See `bind`; also if a clamp would hold at none of the steps.
         FileNotFoundError: See `bind`.
     """
     if isinstance(clamps, BoundClamps):
@@ -117,10 +112,6 @@ def bind_phases(
         stretches = phases(clamps)
         starts = [phase.start for phase in stretches]
         bound = [bind(phase.clamps, model) for phase in stretches]
-    if example is not None:
-        for held in bound:
-            with torch.no_grad():
-                run_clamped(model, example, held)
     return PhasedClamps(tuple(starts), tuple(bound))
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from coopetition_interp.interventions.clamp import Clamp, check_is_clamp, full_name, known_clamps
-from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.grafts import GraftIn, GraftOut
+from coopetition_interp.one_line import clipped
 
 LONGEST_TEXT = 10_000
 DEEPEST_NESTING = 20

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from coopetition_interp.one_line import one_line
 from coopetition_interp.reporting.figure_file import (
     DrawnFigure,
     FigureFile,
@@ -135,22 +136,24 @@ class DrawnChapter:
         return reasons
 
 
-def packed_sources(name: str, checkpoints: Path) -> tuple[list[Source], list[str]]:
+def packed_sources(chapter: Chapter, checkpoints: Path) -> tuple[list[Source], list[str]]:
     """Packed studies of a chapter under `checkpoints/`; those at the published scale come first.
 
     Args:
-        name: The chapter's.
+        chapter: The chapter.
         checkpoints: Each chapter's lie in a directory of its name, with dashes or underscores.
 
     Returns:
         The sources, and what is to be told of those that cannot be read.
     """
     sources, left_out = [], []
-    for folder in (checkpoints / each for each in sorted({name, name.replace("-", "_")})):
+    names = {chapter.name, chapter.name.replace("-", "_")}
+    for folder in (checkpoints / name for name in sorted(names)):
         for index in sorted(folder.rglob(INDEX)):
             inside = index.parent.relative_to(folder).as_posix()
             try:
-                sources.append(Source("" if inside == "." else inside, Study(index.parent)))
+                study = Study(index.parent, plan_file=chapter.folder / PLAN)
+                sources.append(Source("" if inside == "." else inside, study))
             except StudyError as error:
                 left_out.append(f"left out {index.parent}: {error}")
     sources.sort(key=lambda source: source.study is None or not source.study.at_published_scale)
@@ -162,4 +165,4 @@ def draw_figure(path: Path, source: Source) -> DrawnFigure | str:
     try:
         return FigureFile.load(path).draw(source.study)
     except (StudyError, ValueError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error)

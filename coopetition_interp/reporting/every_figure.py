@@ -91,7 +91,7 @@ def draw_every_figure(
         elif runs:
             continue
         else:
-            sources, left_out = packed_sources(chapter.name, CHECKPOINTS)
+            sources, left_out = packed_sources(chapter, CHECKPOINTS)
             told += left_out
         drawn.append(DrawnChapter(chapter, sources))
     wanted = sum(len(figure_files(d.chapter.folder)) * len(d.sources) for d in drawn)

@@ -37,7 +37,7 @@ def load_study(
     if (path / "config.json").is_file():
         return _of_single_run(path, plan_file, kept)
     if (path / INDEX).is_file() or not path.is_dir():
-        return Study(path, earlier=kept)
+        return Study(path, earlier=kept, plan_file=plan_file)
     plan = read_plan(plan_file, preset_name=preset)
     published = getattr(load_module(Path(plan_file)), "PUBLISHED_SCALE", None)
     return Study(
@@ -45,6 +45,7 @@ def load_study(
         plan,
         at_published_scale=preset is not None and preset == published,
         earlier=kept,
+        plan_file=plan_file,
     )
 
 
@@ -53,4 +54,4 @@ def _of_single_run(path: Path, plan_file: str | Path, earlier: Study | None) -> 
     about = dict(read_plan(plan_file)[0].about)
     seeds = {"init_seed": config.model.init_seed, "data_seed": config.data_seed}
     about |= {name: seed for name, seed in seeds.items() if name in about}
-    return Study(path, [PlannedRun(".", config, about=about)], earlier=earlier)
+    return Study(path, [PlannedRun(".", config, about=about)], earlier=earlier, plan_file=plan_file)

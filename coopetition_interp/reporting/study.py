@@ -37,6 +37,7 @@ class Study:
             disagree with it; a packed copy knows.
         earlier: A packed copy of the same plan. Its runs stand in for those that are not finished
             here.
+        plan_file: The plan's file, for what is told of runs that are not there.
 
     Raises:
         StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
@@ -49,10 +50,12 @@ class Study:
         plan: Sequence[PlannedRun] = (),
         at_published_scale: bool = False,
         earlier: Study | None = None,
+        plan_file: str | Path = "analyses/NAME/runs.py",
     ):
         self.path = Path(path)
         self.plan = list(plan)
         self.earlier = earlier
+        self._sweep = f"coopetition-interp sweep {plan_file} --out"
         self.tables_used: dict[Path, Path] = {}
         self._digests: dict[str, str] = {}
         if not self.path.is_dir():
@@ -76,16 +79,16 @@ class Study:
             **about: What else must be so of them.
 
         Raises:
-            StudyError: The plan has no such role.
+            StudyError: The plan has no such role; the message says which command makes one.
         """
-        wanted = {"role": role, **about}
-        planned = [run for run in self.planned() if wanted.items() <= run.about.items()]
-        if not any(run.about["role"] == role for run in self.planned()):
-            roles = sorted({run.about["role"] for run in self.planned()})
+        planned = [run for run in self.planned() if run.about["role"] == role]
+        if not planned:
+            roles = ", ".join(sorted({run.about["role"] for run in self.planned()}))
             raise StudyError(
-                f"no run of {self.path} has the role {role!r}; its roles: {', '.join(roles)}"
+                f"no run of {self.path} has the role {role!r}, only {roles}: make it by "
+                f"`{self._sweep} DIR`"
             )
-        return [run for run in planned if run.is_finished]
+        return [run for run in planned if about.items() <= run.about.items() and run.is_finished]
 
     def require(self, role: str, **about: Any) -> list[StudyRun]:
         """As `runs`, but at least one.
@@ -97,8 +100,8 @@ class Study:
         if not found:
             what = " ".join([role, *(f"{name}={value}" for name, value in about.items())])
             raise StudyError(
-                f"no finished run of {self.path} is {what}: make it by `coopetition-interp sweep "
-                f"PLAN --out {self.path}`"
+                f"no finished run of {self.path} is {what}: make it by "
+                f"`{self._sweep} {'DIR' if self.packed else self.path}`"
             )
         return found
 
@@ -204,18 +207,11 @@ class Study:
 
     @property
     def setting(self) -> str:
-        """Features and learning rate of the first finished run, in words; empty if there is none.
+        """That of the first finished run, see `StudyRun`; empty if there is none.
 
         Verdicts are counted by it: studies on other features are not pooled.
         """
-        first = next((run for run in self.planned() if run.is_finished), None)
-        if first is None:
-            return ""
-        config = first.config.to_dict()
-        features = config.get("features", {})
-        told = Path(features.get("path", "")).stem or features.get("kind", "")
-        rate = f"learning rate {config['optimizer']['learning_rate']:g}"
-        return ", ".join(filter(None, [told.replace("_", " "), rate]))
+        return next((run.setting for run in self.planned() if run.is_finished), "")
 
     @cached_property
     def index(self) -> Index:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -56,6 +57,15 @@ class StudyRun:
     def config(self) -> RunConfig:
         """What was run."""
         return self.study.config(self.name)
+
+    @property
+    def setting(self) -> str:
+        """Features and learning rate, in words."""
+        config = self.config.to_dict()
+        features = config.get("features", {})
+        told = Path(features.get("path", "")).stem or features.get("kind", "")
+        rate = f"learning rate {config['optimizer']['learning_rate']:g}"
+        return ", ".join(filter(None, [told.replace("_", " "), rate]))
 
     @property
     def metrics(self) -> pd.DataFrame:

@@ -125,7 +125,12 @@ def evaluator_axes(figure: go.Figure, metric: str) -> None:
 
 def chance_line(figure: go.Figure, **where: Any) -> None:
     """Draws a dotted line at an accuracy of chance, in every panel or in the one given."""
-    figure.add_hline(y=CHANCE, line={"color": "#888888", "dash": "dot", "width": 1}, **where)
+    dotted_line(figure, CHANCE, **where)
+
+
+def dotted_line(figure: go.Figure, y: float, **where: Any) -> None:
+    """Draws a level dotted line, in every panel or in the one given."""
+    figure.add_hline(y=y, line={"color": "#888888", "dash": "dot", "width": 1}, **where)
 
 
 def _template() -> go.layout.Template:

@@ -14,6 +14,7 @@ import pandas as pd
 import psutil
 
 from coopetition_interp.interruption import Interrupted, interruptible
+from coopetition_interp.one_line import one_line
 from coopetition_interp.sweeps.executor import Job
 from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, run_sweep
@@ -79,8 +80,7 @@ def run_sweep_with_submitit(
         executor.update_parameters(**parameters)
     except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
         raise ConfigError(
-            f"submitit refuses the executor {cluster} with {_listed(parameters)}: "
-            f"{' '.join(str(error).split())}"
+            f"submitit refuses the executor {cluster} with {_listed(parameters)}: {one_line(error)}"
         ) from error
     named = {"name", "slurm_job_name"} & parameters.keys()
     jobs = _SubmititJobs(executor, name_jobs=not named)

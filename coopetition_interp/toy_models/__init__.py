@@ -23,7 +23,6 @@ from coopetition_interp.toy_models.simulate import (
     Vectors,
     draw_vectors,
     gradient_descent,
-    gradients,
 )
 from coopetition_interp.toy_models.tensor_products import (
     Constant,
@@ -51,7 +50,6 @@ __all__ = [
     "draw_vectors",
     "first_step_where",
     "gradient_descent",
-    "gradients",
     "loss_with_final",
     "loss_with_targets",
     "outcomes",

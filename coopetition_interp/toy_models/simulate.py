@@ -40,15 +40,6 @@ class Vectors:
     current: Float64[np.ndarray, "seeds vectors longest"]
     targets: Float64[np.ndarray, "seeds vectors longest"]
 
-    def inner_products(self) -> InnerProducts:
-        """Squared norms and overlaps with the targets."""
-        return InnerProducts(
-            dims=self.dims,
-            squared_norms=np.sum(self.current * self.current, axis=-1),
-            overlaps=np.sum(self.current * self.targets, axis=-1),
-            target_squared_norms=np.sum(self.targets * self.targets, axis=-1),
-        )
-
     def unpadded(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Per name, the vectors and the targets, each (seeds, dimension)."""
         return {
@@ -85,33 +76,16 @@ def draw_vectors(dims: Mapping[str, int], seeds: Sequence[int]) -> Vectors:
     return Vectors(dict(dims), current, targets)
 
 
-def _chain_rule(
+def chain_rule(
     derivatives: Derivatives,
     current: Float64[np.ndarray, "seeds vectors longest"],
     targets: Float64[np.ndarray, "seeds vectors longest"],
 ) -> Float64[np.ndarray, "seeds vectors longest"]:
+    """Derivatives by the vectors, from those by their inner products (see `tensor_products`)."""
     return (
         2.0 * derivatives.by_squared_norms[..., None] * current
         + derivatives.by_overlaps[..., None] * targets
     )
-
-
-def gradients(loss: Expression, vectors: Vectors) -> dict[str, Float64[np.ndarray, "seeds dim"]]:
-    """Gradient of a loss with respect to every vector, in closed form.
-
-    Args:
-        loss: The loss.
-        vectors: Where to take the gradient.
-
-    Returns:
-        By name, the gradient of each seed's loss.
-
-    Raises:
-        ValueError: The loss names a vector that is not there.
-    """
-    derivatives = loss.differentiate(vectors.inner_products())
-    padded = _chain_rule(derivatives, vectors.current, vectors.targets)
-    return {name: padded[:, place, :dim] for place, (name, dim) in enumerate(vectors.dims.items())}
 
 
 @dataclass(frozen=True)
@@ -245,7 +219,7 @@ def gradient_descent(
             if step == steps:
                 break
             rate = rates * running[:, None]
-            current = current - rate[..., None] * _chain_rule(derivatives, current, targets)
+            current = current - rate[..., None] * chain_rule(derivatives, current, targets)
     products = InnerProducts(
         drawn.dims, history[0, :recorded], history[1, :recorded], target_squared_norms
     )

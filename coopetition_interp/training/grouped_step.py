@@ -58,10 +58,6 @@ class MemberStep:
         self.loss = loss
         self.state = pack_parameters(model)
 
-    def not_finite(self) -> str | None:
-        """See `OptimizerState.not_finite`."""
-        return self.state.not_finite()
-
     def scales_at(self, step: int) -> list[float]:
         """Adam's numbers at a step, in the order in which `GroupedStep` takes them.
 

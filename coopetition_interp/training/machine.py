@@ -35,6 +35,17 @@ def choose_device(device: str) -> torch.device:
 
 
 @contextmanager
+def computing_on(device: torch.device, n_threads: int, precision: Precision) -> Iterator[None]:
+    """Sets what a run asks of its machine for a block: `cpu_threads` and `products_in`.
+
+    Raises:
+        ConfigError: See `products_in`.
+    """
+    with cpu_threads(n_threads), products_in(precision, device):
+        yield
+
+
+@contextmanager
 def cpu_threads(n_threads: int) -> Iterator[None]:
     """Sets torch's CPU threads for a block; 0 leaves them."""
     before = torch.get_num_threads()

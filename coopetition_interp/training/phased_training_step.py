@@ -77,7 +77,3 @@ class PhasedTrainingStep:
 
     def _step_at(self, steps_done: int) -> TrainingStep:
         return self._steps.at(steps_done * self._batch_size)
-
-    def not_finite(self) -> str | None:
-        """See `OptimizerState.not_finite`."""
-        return self.state.not_finite()

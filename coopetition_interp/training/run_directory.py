@@ -28,6 +28,7 @@ from coopetition_interp.config_class import shortened
 from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
 from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
+from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.directory_lock import DirectoryLock
 from coopetition_interp.training.environment import describe_environment
 from coopetition_interp.training.metrics_table import read_metrics_table
@@ -38,7 +39,6 @@ from coopetition_interp.training.run_records import (
     RunStatus,
     as_status,
     checked,
-    one_line,
 )
 from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NAME, read_tensors
 
@@ -133,8 +133,9 @@ class RunDirectory:
             told = f" (it was in {shortened(module)})" if module is not None else ""
             raise RunError(f"{self.config_path}: {error}{told}") from error
         except ValueError as error:
+            told = one_line(error, LONGEST_CAUSE)
             raise RunError(
-                f"{self.config_path} is no config of a run ({one_line(error)}): {_MEND_RECORD}"
+                f"{self.config_path} is no config of a run ({told}): {_MEND_RECORD}"
             ) from error
 
     def read_resolved(self, config: RunConfig) -> Resolved:

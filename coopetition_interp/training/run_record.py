@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.one_line import one_line
 from coopetition_interp.training.optimizer_state import OptimizerState
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
+from coopetition_interp.training.run_state import how_to_go_on
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 SECONDS_BETWEEN_RESUME_SAVES = 30.0
-LONGEST_MESSAGE = 500
 
 
 class NonFiniteLossError(RunError):
@@ -31,9 +32,6 @@ class Stepping(Protocol):
     """A training step, as far as what is recorded goes."""
 
     state: OptimizerState
-
-    def not_finite(self) -> str | None:
-        """See `TrainingStep.not_finite`."""
 
 
 class RunRecord:
@@ -75,6 +73,8 @@ class RunRecord:
             self._n_losses = int(metadata["n_losses"])
             # Until it was noted, all that was due was done before a save.
             self.last_moment = int(metadata.get("last_moment", metadata["steps_done"]))
+            if self.last_moment > step.state.steps_done:
+                raise ValueError("its last_moment is after its steps_done")
         except (KeyError, ValueError) as error:
             raise RunError(
                 f"{path} is not a save of this run ({error}): put back the right one, or remove it "
@@ -107,7 +107,7 @@ class RunRecord:
                 raise self._not_finite(f"the loss is {value}", index)
             self._loss_sum += value
         self._n_losses += len(values)
-        if name := step.not_finite():
+        if name := step.state.not_finite():
             raise self._not_finite(f"{name} is not finite", step.state.steps_done)
 
     def add_evaluation(
@@ -187,6 +187,24 @@ class RunRecord:
         with suppress(RunError):
             self.note(state, message)
 
+    def note_interrupted(self, at_once: bool = False) -> str:
+        """Notes that a signal ended the run.
+
+        Args:
+            at_once: Not after its step, so that only what was saved before is.
+
+        Returns:
+            What is to be told: how much is saved, and how to go on.
+        """
+        seen, go_on = self.sequences_saved, how_to_go_on(self.directory.path)
+        if at_once:
+            told = f"interrupted at once; {seen} sequences are saved: {go_on}"
+            self.note_end("interrupted", told)
+        else:
+            told = f"interrupted with all saved, {seen} sequences seen: {go_on}"
+            self.note("interrupted", told)
+        return told
+
     def _not_finite(self, what: str, step: int) -> NonFiniteLossError:
         kept = self.directory.checkpoints()
         last = self.directory.checkpoint_path(kept[-1]) if kept else "none"
@@ -198,7 +216,5 @@ class RunRecord:
 
 def told_in_one_line(error: Exception) -> str:
     """What a run's status says of an error; of one that was not foreseen also its kind."""
-    told = " ".join(str(error).split())
-    if not isinstance(error, RunError | ValueError) or not told:
-        told = f"{type(error).__name__}: {told}"
-    return told[:LONGEST_MESSAGE]
+    kind, told = type(error).__name__, one_line(error)
+    return told if isinstance(error, RunError | ValueError) or told == kind else f"{kind}: {told}"

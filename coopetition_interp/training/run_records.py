@@ -11,8 +11,6 @@ from typing_extensions import NotRequired, TypedDict
 
 LONGEST_VALUE = 60
 """Characters of a wrong value that an error shows."""
-LONGEST_CAUSE = 300
-"""Characters of another error that an error gives as its cause."""
 
 Record = TypeVar("Record")
 
@@ -59,11 +57,14 @@ class ResumeNotes(TypedDict):
         steps_done: Optimizer steps.
         loss_sum: Training loss summed over the steps since the last row of metrics, hexadecimal.
         n_losses: How many steps those are.
+        last_moment: The latest step at which all that was due was done, -1 before the first; older
+            runs lack it.
     """
 
     steps_done: Annotated[str, Field(pattern="^[0-9]{1,18}$")]
     loss_sum: Annotated[str, Field(pattern=r"^-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}$")]
     n_losses: Annotated[str, Field(pattern="^[0-9]{1,18}$")]
+    last_moment: NotRequired[Annotated[str, Field(pattern="^(-1|[0-9]{1,18})$")]]
 
 
 as_status = TypeAdapter(RunStatus).validate_python
@@ -120,9 +121,3 @@ def first_problem(error: ValidationError) -> str:
         value = f"{value[:LONGEST_VALUE]}..."
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{field}: {message}; got {value}"
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line of bounded length."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}..."

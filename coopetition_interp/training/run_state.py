@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple, cast
 
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import MissingFileError, RunDirectory, RunError
@@ -53,33 +53,37 @@ def look_at(path: str | Path) -> RunState:
     not got there. "damaged" means that nobody can tell how far it has come.
     """
     directory = RunDirectory(path)
-    noted, seen, message = "missing", 0, ""
     try:
-        status = directory.read_status()
+        noted = RunState(**directory.read_status())
     except MissingFileError:
-        pass
+        noted = RunState("missing", 0, "")
     except RunError as error:
-        noted, message = "damaged", str(error)
-    else:
-        noted, seen, message = status["state"], status["sequences_seen"], status["message"]
-    if noted == "finished":
+        noted = RunState("damaged", 0, str(error))
+    return _as_it_stands(directory, noted)
+
+
+def _as_it_stands(directory: RunDirectory, noted: RunState) -> RunState:
+    """How a run that has noted this of itself stands."""
+    if noted.state == "finished":
         try:
-            if is_finished(directory, directory.read_config()):
-                return RunState(noted, seen, message)
+            if noted.sequences_seen >= sequences_asked(directory.read_config()):
+                return noted
         except (RunError, ValueError):  # whoever reads that config is told what is wrong with it
-            return RunState(noted, seen, message)
+            return noted
     try:
         if directory.in_use():
-            return RunState("running", seen, message)
+            return noted._replace(state="running")
     except RunError as error:  # somebody else's: believe what it says
-        return RunState(noted, seen, message or str(error))
-    if noted in ("damaged", "failed"):
-        return RunState(noted, seen, message)
+        return noted._replace(message=noted.message or str(error))
+    if noted.state in ("damaged", "failed"):
+        return noted
     if not os.path.lexists(directory.config_path):
-        return RunState("missing", seen, message)
-    if noted != "interrupted":
-        message = f"it is not at its end and no process is at it: {how_to_go_on(path)}"
-    return RunState("interrupted", seen, message)
+        return noted._replace(state="missing")
+    if noted.state == "interrupted":
+        return noted
+    go_on = how_to_go_on(directory.path)
+    message = f"it is not at its end and no process is at it: {go_on}"
+    return noted._replace(state="interrupted", message=message)
 
 
 def state_of(path: str | Path) -> str:
@@ -93,18 +97,10 @@ def status_of(path: str | Path) -> RunStatus:
     Raises:
         RunError: There is no run, or its status cannot be read.
     """
-    noted = RunDirectory(path).read_status()
-    found = look_at(path)
-    states: tuple[Literal["running", "finished", "interrupted", "failed"], ...]
-    states = ("running", "finished", "interrupted", "failed")
-    for state in states:
-        if state == found.state:
-            return {
-                "state": state,
-                "sequences_seen": found.sequences_seen,
-                "message": found.message,
-            }
-    return noted
+    directory = RunDirectory(path)
+    noted = directory.read_status()
+    found = _as_it_stands(directory, RunState(**noted))
+    return noted if found.state == "missing" else cast(RunStatus, found._asdict())
 
 
 def how_to_go_on(path: str | Path) -> str:

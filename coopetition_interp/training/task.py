@@ -21,6 +21,7 @@ from coopetition_interp.interventions import (
     clamp_to_dict,
     run_clamped,
 )
+from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.run_config import RunConfig
 
@@ -107,7 +108,8 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
     """The run's clamps, tried on a batch, so that a mistake shows before training.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: See `bind_phases`; also if one cannot be saved.
+        TypeError, ValueError, FileNotFoundError: See `bind_phases` and `run_clamped`; also if one
+            cannot be saved.
     """
     for clamp in config.clamps:
         clamp_to_dict(clamp)
@@ -144,10 +146,9 @@ def check_evaluators(config: RunConfig, task: Task, clamps: BoundClamps) -> None
         try:
             evaluate({name: tree_map(lambda tensor: tensor[:1], sequences)})
         except (ValueError, RuntimeError, IndexError) as error:
-            told = " ".join(str(error).split())[:300]
             raise ConfigError(
                 f"evaluators: the run's model and clamps do not fit the sequences of {name!r}: "
-                f"{told}"
+                f"{one_line(error, LONGEST_CAUSE)}"
             ) from error
 
 

@@ -11,21 +11,15 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
-from coopetition_interp.training.machine import (
-    choose_device,
-    cpu_threads,
-    products_in,
-    should_compile,
-)
+from coopetition_interp.training.machine import choose_device, computing_on, should_compile
 from coopetition_interp.training.prepared import Training, build_task, require_same_data
+from coopetition_interp.training.progress_bar import progress_bar
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
-from coopetition_interp.training.run_state import how_to_go_on, is_finished, require_config_of_save
-from coopetition_interp.training.task import (
-    moved,
-)
+from coopetition_interp.training.run_state import is_finished, require_config_of_save
+from coopetition_interp.training.task import moved
 from coopetition_interp.training.thread_trial import threads_of
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
 
@@ -66,7 +60,7 @@ def train(
         directory.require_new()
         require_config_of_save(directory)
         device = choose_device(config.device)
-        with cpu_threads(config.n_threads), products_in(config.precision, device):
+        with computing_on(device, config.n_threads, config.precision):
             task = build_task(config, device)
             torch.set_num_threads(threads_of(config, task, progress))
             resolved = {
@@ -119,7 +113,7 @@ def resume(
         if config == begun_with and is_finished(directory, config):
             return load_run(out)
         device = choose_device(resolved["device"])
-        with cpu_threads(resolved["n_threads"]), products_in(config.precision, device):
+        with computing_on(device, resolved["n_threads"], config.precision):
             task = build_task(config, device)
             require_same_data(task, resolved, directory.path)
             training = Training.prepare(config, resolved, task)
@@ -155,31 +149,20 @@ def _train(
     on_evaluation: OnEvaluation | None,
 ) -> None:
     """Runs the loop, and notes how it ended."""
-    batch_size, n_steps = record.batch_size, training.config.n_steps
-    go_on = how_to_go_on(record.directory.path)
+    n_steps = training.config.n_steps
     with Interruption() as interruption:
         try:
             record.note("running")
-            with tqdm(
-                total=n_steps * batch_size,
-                initial=record.steps_saved * batch_size,
-                unit="seq",
-                unit_scale=True,
-                disable=not progress,
-                smoothing=0.05,
-            ) as bar:
+            total = n_steps * record.batch_size
+            with progress_bar(total, record.sequences_saved, progress) as bar:
                 _loop(training, record, log, bar, interruption, on_evaluation)
             if record.last_moment == n_steps:
                 told = "interrupted when the run was finished"
                 record.note("finished")
             else:
-                told = (
-                    f"interrupted with all saved, {record.sequences_saved} sequences seen: {go_on}"
-                )
-                record.note("interrupted", told)
+                told = record.note_interrupted()
         except (KeyboardInterrupt, SystemExit) as error:  # a step may be half done
-            told = f"interrupted at once; {record.sequences_saved} sequences are saved: {go_on}"
-            record.note_end("interrupted", told)
+            told = record.note_interrupted(at_once=True)
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, told) from None
             raise

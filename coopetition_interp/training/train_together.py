@@ -15,12 +15,17 @@ from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.group_member import Member
 from coopetition_interp.training.grouped_step import GroupedStep
-from coopetition_interp.training.machine import cpu_threads, products_in
+from coopetition_interp.training.machine import computing_on
+from coopetition_interp.training.progress_bar import progress_bar
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import told_in_one_line
-from coopetition_interp.training.run_state import how_to_go_on, is_finished, require_config_of_save
+from coopetition_interp.training.run_state import (
+    is_finished,
+    require_config_of_save,
+    sequences_asked,
+)
 from coopetition_interp.training.shapes_together import (
     form_of_config,
     form_of_task,
@@ -117,7 +122,7 @@ def _train_unfinished(
     paths = [member.path for member in members]
     require_one_form(paths, [member.how for member in members])
     how, device = members[0].how, torch.device(members[0].how["device"])
-    with cpu_threads(how["n_threads"]), products_in(members[0].config.precision, device):
+    with computing_on(device, how["n_threads"], members[0].config.precision):
         for member in members:
             member.prepare()
         tasks = [member.training.task for member in members]
@@ -125,23 +130,14 @@ def _train_unfinished(
         require_equal_constants(paths, tasks)
         for member in members:
             member.begin()
-        with Interruption() as interruption, _bar(members, progress) as bar:
+        total = sum(sequences_asked(member.config) for member in members)
+        seen = sum(member.record.sequences_saved for member in members)
+        with Interruption() as interruption, progress_bar(total, seen, progress) as bar:
             group = _Group([m for m in members if not m.is_done], bar, interruption)
             group.train()
     if interruption.requested is not None:
         raise Interrupted(interruption.requested, group.told)
     return group.failed
-
-
-def _bar(members: Sequence[Member], progress: bool) -> tqdm:
-    return tqdm(
-        total=sum(member.config.n_steps * member.config.batch_size for member in members),
-        initial=sum(member.record.sequences_saved for member in members),
-        unit="seq",
-        unit_scale=True,
-        disable=not progress,
-        smoothing=0.05,
-    )
 
 
 class _Group:
@@ -168,11 +164,7 @@ class _Group:
         except (KeyboardInterrupt, SystemExit) as error:  # a step may be half done
             self.told = "interrupted at once: go on by the same call, or with each run alone"
             for member in self.members:
-                seen = member.record.sequences_saved
-                told = (
-                    f"interrupted at once; {seen} sequences are saved: {how_to_go_on(member.path)}"
-                )
-                member.record.note_end("interrupted", told)
+                member.record.note_interrupted(at_once=True)
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, self.told) from None
             raise
@@ -258,6 +250,4 @@ class _Group:
         if self.members:
             self.told = "interrupted with all saved: go on by the same call, or with each run alone"
         for member in self.members:
-            seen = member.record.sequences_saved
-            told = f"interrupted with all saved, {seen} sequences seen: {how_to_go_on(member.path)}"
-            member.record.note("interrupted", told)
+            member.record.note_interrupted()

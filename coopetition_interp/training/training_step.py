@@ -1,7 +1,7 @@
 """One optimizer step as one graph: forward with its clamps, backward, Adam.
 
 Every tensor operation of the forward pass, of its gradient and of the update is recorded once and
-compiled as a whole (see `model.recorded_graph`). What is trained is thus exactly the
+compiled as a whole (see `training.recorded_graph`). What is trained is thus exactly the
 `HookedTransformer` with the clamps on it, while a step costs neither Python nor autograd nor one
 kernel per parameter.
 """
@@ -133,10 +133,6 @@ class TrainingStep:
     def _one_step(self, scales: Tensor, batch: Sequence[Tensor]) -> Float[Tensor, ""]:
         (loss,) = self._graph(*self._graph_inputs(scales, batch))
         return loss
-
-    def not_finite(self) -> str | None:
-        """See `OptimizerState.not_finite`."""
-        return self.state.not_finite()
 
     def _scales_of(self, step: int) -> Float[Tensor, 2]:
         """Adam's numbers of a step, from a table made for many: none is waited for."""

@@ -24,7 +24,6 @@ def test_depth_and_places_on_an_analytic_curve():
     assert divot.peak == pytest.approx(3.0, abs=2e-4)
     # -(1/3 - 2 + 3) = -4/3 and -(9 - 18 + 9) = 0; it is back at -4/3 at x = 4.
     assert divot.depth == pytest.approx(4 / 3, abs=1e-6)
-    assert (divot.loss_before, divot.loss_at_peak) == pytest.approx((-4 / 3, 0.0), abs=1e-6)
     assert divot.end == pytest.approx(4.0, abs=2e-4)
 
 
@@ -120,6 +119,6 @@ def test_bad_curves_are_refused():
     [((0, 4), False), ((0, 5), True), ((5.5, 5.6), True), ((6, 9), True), ((6.1, 9), False)],
 )
 def test_coincidence_is_overlap_of_the_climb_with_the_rise(rise, expected):
-    divot = Divot(1.0, 5.0, 6.0, end=8.0, loss_before=1.0, loss_at_peak=2.0, least_depth=0.0)
+    divot = Divot(1.0, 5.0, 6.0, end=8.0, least_depth=0.0)
     start, end = map(float, rise)
-    assert divot_coincides_with(divot, Rise(start, (start + end) / 2, end, 0.5, 1.0)) is expected
+    assert divot_coincides_with(divot, Rise(start, (start + end) / 2, end, 1.0)) is expected

@@ -8,11 +8,11 @@ from coopetition_interp.analysis.rises import Rise
 
 
 def divot(start, peak):
-    return Divot(0.1, start, peak, peak + 1, 1.0, 1.1, 0.01)
+    return Divot(0.1, start, peak, peak + 1, 0.01)
 
 
 def rise(start, end):
-    return Rise(float(start), (start + end) / 2, float(end), 0.5, 0.9)
+    return Rise(float(start), (start + end) / 2, float(end), 0.9)
 
 
 def table():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from same_weights import same_weights
-from small_models import small_model, small_sequences
+from small_models import small_model
 
 from coopetition_interp.analysis.checkpoints import (
     evaluate_checkpoints,
@@ -74,7 +74,7 @@ def test_mistakes_of_any_phase_show_when_bound():
         bind_phases([late], model)
     with pytest.raises(ValueError, match=r"During.* would never be held: .* 0, 32, ... 96 "):
         bind_phases([During(ABLATE, start=97)], model, steps=range(0, 128, 32))
-    bind_phases([During(ABLATE, start=96)], model, small_sequences(), range(0, 128, 32))
+    bind_phases([During(ABLATE, start=96)], model, steps=range(0, 128, 32))
     with pytest.raises(ValueError, match=r"has a time, and here is none: .*active_at"):
         bind([During(ABLATE)], model)
 

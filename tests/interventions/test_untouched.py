@@ -11,14 +11,19 @@ from small_models import small_model, small_sequences
 from coopetition_interp.interventions import (
     AblateHeads,
     BlockPreviousToken,
+    HeadsClamp,
     HeadTemperature,
     InductionHeads,
     MatchHeads,
     PreviousTokenHeads,
     SelfAttentionHeads,
     SilenceExemplarAttention,
+    TokenInductionHeads,
+    known_clamps,
     run_clamped_with_cache,
 )
+
+from .test_tokens import N_TOKENS, token_model
 
 HEAD_CLAMPS = [
     PreviousTokenHeads,
@@ -30,15 +35,33 @@ HEAD_CLAMPS = [
     SilenceExemplarAttention,
     AblateHeads,
     lambda heads: HeadTemperature(heads, 0.5),
+    TokenInductionHeads,
 ]
 OF_A_HEAD = ("hook_q", "hook_k", "hook_v", "hook_z")  # [batch, token, head, d_head]
 OF_ATTENTION = ("hook_attn_scores", "hook_pattern")  # [batch, head, query, key]
 
 
+def model_and_input(make):
+    """A model of 2 layers of 4 heads, and what it reads."""
+    if make is TokenInductionHeads:
+        tokens = torch.randint(6, (8, N_TOKENS), generator=torch.Generator().manual_seed(0))
+        return token_model(n_heads=4), tokens
+    return small_model(dtype=torch.float32), small_sequences(dtype=torch.float32)
+
+
+def test_every_clamp_on_heads_is_checked_here():
+    on_heads = {
+        kind
+        for kind in known_clamps().values()
+        if issubclass(kind, HeadsClamp) and kind.__module__.startswith("coopetition_interp.")
+    }
+    assert {type(make([(0, 1)])) for make in HEAD_CLAMPS} == on_heads
+
+
 @pytest.mark.parametrize("make", HEAD_CLAMPS)
 @pytest.mark.parametrize("layer", [0, 1])
 def test_other_heads_are_bitwise_untouched(make, layer):
-    model, sequences = small_model(dtype=torch.float32), small_sequences(dtype=torch.float32)
+    model, sequences = model_and_input(make)
     _, plain = run_clamped_with_cache(model, sequences, [])
     _, held = run_clamped_with_cache(model, sequences, [make([(layer, 1), (layer, 3)])])
     others = [0, 2]
@@ -80,7 +103,7 @@ def test_other_rows_of_a_held_head_are_bitwise_untouched(make, rows):
 
 @pytest.mark.parametrize("make", [clamp for clamp in HEAD_CLAMPS if clamp is not AblateHeads])
 def test_held_patterns_stay_distributions_over_the_past(make):
-    model, sequences = small_model(), small_sequences()
+    model, sequences = model_and_input(make)
     _, cache = run_clamped_with_cache(model, sequences, [make([(1, 0), (1, 2)])])
     pattern = cache["blocks.1.attn.hook_pattern"]
     torch.testing.assert_close(pattern.sum(-1), torch.ones_like(pattern[..., 0]))

@@ -86,7 +86,7 @@ def test_the_divot_of_mechanism_2_comes_while_mechanism_1_forms(with_floor):
             continue
         at = second[:, column]
         assert divot.depth == at[int(divot.peak)] - at[int(divot.start)] > 0
-        assert at[int(divot.end)] < divot.loss_before
+        assert at[int(divot.end)] < at[int(divot.start)]
 
 
 def test_mechanism_2_has_no_divot_where_it_is_never_learned(without_floor):

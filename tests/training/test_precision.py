@@ -1,14 +1,17 @@
 """TF32 is what a run on a GPU asks for, is set while it lasts, and is refused on a CPU."""
 
-import importlib
-
 import pytest
 import torch
 
-from coopetition_interp.training import ConfigError, RunConfig, resume, train, train_together
+from coopetition_interp.training import (
+    ConfigError,
+    RunConfig,
+    machine,
+    resume,
+    train,
+    train_together,
+)
 from coopetition_interp.training.machine import products_in
-
-train_module = importlib.import_module("coopetition_interp.training.train")
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -39,7 +42,7 @@ def test_on_a_cpu_nothing_is_set():
 
 def test_a_run_has_it_from_its_first_step_to_its_last(short_config, tmp_path, monkeypatch):
     """As on a GPU, where it would compute."""
-    monkeypatch.setattr(train_module, "products_in", lambda asked, _: products_in(asked, GPU))
+    monkeypatch.setattr(machine, "products_in", lambda asked, _: products_in(asked, GPU))
     config = short_config.replace(precision="tf32", device="cpu", n_sequences=320)
     before, seen = set_now(), []
     for go in (

@@ -45,6 +45,7 @@ def contents(path: Path) -> tuple[dict, dict]:
 # Small files --------------------------------------------------------------------------------
 
 GOOD_STATUS = {"state": "finished", "sequences_seen": 640, "message": ""}
+GOOD_NOTES = {"steps_done": "20", "loss_sum": "0x0.0p+0", "n_losses": "0"}
 
 
 @pytest.mark.parametrize(
@@ -204,12 +205,22 @@ def test_other_notes_in_a_resume_are_refused(copy, notes):
         ({}, "steps_done is missing"),
         ({"steps_done": "-3", "loss_sum": "0x0.0p+0", "n_losses": "0"}, "steps_done: .*'-3'"),
         ({"steps_done": "20", "loss_sum": "nan", "n_losses": "0"}, "loss_sum: .*'nan'"),
+        ({**GOOD_NOTES, "last_moment": "soon"}, "last_moment: .*'soon'"),
     ],
 )
 def test_a_resume_without_a_checksum_has_its_notes_looked_over(copy, notes, message):
     path = copy / "resume.safetensors"
     save_anew(path, contents(path)[0], notes)
     with pytest.raises(RunError, match=rf"resume\.safetensors is damaged \({message}"):
+        resume(copy, progress=False)
+
+
+def test_a_moment_after_the_save_is_refused(copy):
+    path = copy / "resume.safetensors"
+    tensors, metadata = contents(path)
+    del metadata["sha256"]
+    save_anew(path, tensors, {**metadata, "last_moment": str(int(metadata["steps_done"]) + 1)})
+    with pytest.raises(RunError, match=r"is not a save of this run \(its last_moment is after"):
         resume(copy, progress=False)
 
 
