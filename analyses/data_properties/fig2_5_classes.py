@@ -11,6 +11,8 @@ sequences per class as the run with more classes reaches.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -32,7 +34,8 @@ from coopetition_interp.reporting.verdicts import NumberRule, Rule
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics by number of classes, and the shapes of both curves."""
     base = study.curves("burstiness", p_bursty=0.9)
-    n_classes = study.config(study.require("burstiness", p_bursty=0.9)[0].name).classes.n_train
+    config: Any = study.require("burstiness", p_bursty=0.9)[0].config
+    n_classes = config.classes.n_train
     curves = pd.concat([study.curves("classes"), base.assign(n_classes=n_classes)])
     curves = curves.reset_index(drop=True)
     return {

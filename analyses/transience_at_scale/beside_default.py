@@ -33,7 +33,7 @@ def default_of(study: Study, *fields: str) -> dict[str, Any]:
     """What the default run's config says of some fields, by the last part of their names."""
     found: dict[str, Any] = {}
     for name in fields:
-        value: Any = study.config(study.require("default")[0].name)
+        value: Any = study.require("default")[0].config
         for part in name.split("."):
             value = getattr(value, part)
         found[name.rpartition(".")[2]] = value

@@ -222,6 +222,20 @@ def test_a_packed_study_keeps_what_some_runs_alone_have(plans, tmp_path):
     assert (iwl["accuracy"] == iwl["class_accuracy"]).all()
 
 
+@pytest.mark.parametrize("figure", ["fig2_5_classes", "fig3_3_depth"])
+def test_runs_of_an_earlier_copy_stand_in(figure, plans, tmp_path):
+    name = "data_properties" if figure.startswith("fig2") else "transience_at_scale"
+    roles = ("burstiness", "classes", "default", "depth")
+    plan = [run for run in plans[name] if run.about["role"] in roles]
+    loaded = FigureFile.load(ANALYSES / name / f"{figure}.py")
+    sweep = make_sweep(plan, tmp_path / "sweep")
+    whole = loaded.draw(sweep)
+    earlier = pack_study(sweep, tmp_path / "packed")
+    (tmp_path / "fresh").mkdir()
+    again = loaded.draw(Study(tmp_path / "fresh", plan, earlier=earlier))
+    assert [rule.found for rule in whole.rules] == [rule.found for rule in again.rules]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_kind_of_run_can_be_begun(name, plans):
     begun = set()
