@@ -26,6 +26,8 @@ from coopetition_interp.training.task import bind_clamps, check_evaluators
 ANALYSES = Path(__file__).parents[2] / "analyses"
 STUDIES = ("data_properties", "transience_at_scale")
 EVERY = 200
+SETS = ((20, 3), (16, 5))
+"""Classes and exemplars of clusters of tokens."""
 
 
 def stays(height, start=0.2, end=0.6):
@@ -69,13 +71,14 @@ def as_published(about):
         return fades(0.85, 0.6, 0.25), rises(0.2)
     if role == "depth":
         sign = 1 if about["init_seed"] % 2 else -1
-        return fades(0.85 + 0.02 * sign, 0.76), rises(0.2)
+        return fades(0.85 + 0.02 * sign, 0.76, 0.5 + 0.1 * sign), rises(0.2)
     if role == "drawings":
         return fades(0.75, 0.68), rises(0.2)
     if role == "sizes":
         return (fades(0.95, 0.9) if about["n_classes"] == 60 else fades(0.8, 0.5)), rises(0.2)
     if role == "tokens":
-        return fades(0.7, 0.6), rises(0.1)
+        from_none = about["init_seed"] == 8 and about["n_exemplars"] == 3
+        return (CHANCE if from_none else fades(0.7, 0.6)), rises(0.1)
     if role == "l2":
         if about["weight"] > 1e-3:
             return CHANCE, rises(0.0)
@@ -135,20 +138,23 @@ class MadeUpRun(Run):
         return made_up_metrics(self.config, self.resolved)
 
 
-def make_study(plan, path):
-    """The plan's runs as a packed study."""
+def make_study(plan, path, lacking=()):
+    """The plan's runs as a packed study, without those named in `lacking`."""
     runs, metrics = {}, []
     for planned in plan:
         config = planned.resolve({need: runs[need] for need in planned.needs})
         run = MadeUpRun(path, config, dict(planned.about))
         runs[planned.name] = run
-        metrics.append(run.metrics.assign(run=planned.name))
+        if planned.name not in lacking:
+            metrics.append(run.metrics.assign(run=planned.name))
     write_table(pd.concat(metrics, ignore_index=True), path / METRICS)
     entries = {
         name: PackedRun(about=run.resolved, config=run.config.to_dict(), digest="0" * 16)
         for name, run in runs.items()
+        if name not in lacking
     }
-    index = Index(at_published_scale=False, runs=entries)
+    unfinished = {name: run.resolved for name, run in runs.items() if name in lacking}
+    index = Index(at_published_scale=False, runs=entries, unfinished=unfinished)
     (path / INDEX).write_text(index.model_dump_json())
     return Study(path)
 
@@ -170,9 +176,10 @@ def plans(tmp_path_factory):
     """Both tiny plans, with a file of token clusters."""
     folder = tmp_path_factory.mktemp("clusters")
     for seed in transience_at_scale.CLUSTERING_SEEDS:
-        bank = gaussian_features(20, 3, d_feature=10, seed=seed)
-        save_feature_file(bank, folder / f"20x3-seed-{seed}.safetensors")
-    scale = dataclasses.replace(transience_at_scale.SCALES["tiny"], tokens=((20, 3),))
+        for n_classes, n_exemplars in SETS:
+            bank = gaussian_features(n_classes, n_exemplars, d_feature=10, seed=seed)
+            save_feature_file(bank, folder / f"{n_classes}x{n_exemplars}-seed-{seed}.safetensors")
+    scale = dataclasses.replace(transience_at_scale.SCALES["tiny"], tokens=SETS, seeds=(5, 6, 7, 8))
     with pytest.MonkeyPatch.context() as patched:
         where = str(folder / "{n_classes}x{n_exemplars}-seed-{seed}.safetensors")
         patched.setattr(transience_at_scale, "TOKENS", where)
@@ -208,6 +215,43 @@ def test_curves_as_published_meet_every_rule(name, figure, studies, tmp_path):
             over, mean = rule.side == "over", rule.interval.mean
             assert mean > rule.threshold if over else mean < rule.threshold, rule.statement
     assert all(path.stat().st_size for path in drawn.write(tmp_path, images=False))
+
+
+@pytest.fixture(scope="module")
+def incomplete(plans, tmp_path_factory):
+    """Both studies without the last run of seed 5 of each role, kind of data and size."""
+    studies = {}
+    for name, plan in plans.items():
+        last = {}
+        for run in plan:
+            told = [run.about.get(word) for word in ("role", "data")]
+            size = run.about["n_exemplars"] if run.about["role"] == "tokens" else None
+            if run.about["init_seed"] == 5:
+                last[(*told, size)] = run.name
+        studies[name] = make_study(plan, tmp_path_factory.mktemp(name), set(last.values()))
+    return studies
+
+
+@pytest.mark.parametrize(("name", "figure"), FIGURES)
+def test_a_run_that_is_missing_leaves_every_claim_undecided(name, figure, incomplete):
+    drawn = FigureFile.load(ANALYSES / name / f"{figure}.py").draw(incomplete[name])
+    assert len(drawn.figure.data) > 0
+    verdicts = {claim: judged.verdict for claim, judged in drawn.claims.items()}
+    assert verdicts.pop("Figure B.1", "reproduced") == "reproduced"  # by another seed alone
+    assert set(verdicts.values()) == {"undecided"}
+
+
+def test_an_unfinished_run_of_a_sweep_is_told_and_its_copy_tells_it_too(plans, tmp_path):
+    plan = [run for run in plans["transience_at_scale"] if run.about["role"] == "default"]
+    sweep = make_sweep(plan[1:], tmp_path / "sweep")
+    sweep = Study(sweep.path, plan)
+    packed = pack_study(sweep, tmp_path / "packed")
+    assert packed.index.unfinished == {plan[0].name: plan[0].about}
+    loaded = FigureFile.load(ANALYSES / "transience_at_scale" / "fig3_2_transience.py")
+    for study in (sweep, packed):
+        assert [run.init_seed for run in study.runs("default")] == [6, 7, 8]
+        transient = loaded.draw(study).rules[0]
+        assert transient.holds == {5: None, 6: True, 7: True, 8: True}
 
 
 def test_a_packed_study_keeps_what_some_runs_alone_have(plans, tmp_path):
