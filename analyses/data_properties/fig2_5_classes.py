@@ -5,9 +5,8 @@ only because each class is seen less often: at as many sequences for each class,
 still learned later (thesis, section 2.3.2, Figure 2.5).
 
 Up to 1,600, classes are upright characters; 3,200 and 12,800 are 400 and 1,600 characters, each in
-eight orientations. So the number of classes and the likeness of classes change together between
-the two kinds: a turned character differs from another class less, or in another way, than another
-character does.
+eight orientations. From the one kind to the other, how alike classes are changes together with
+their number, and which of the two matters cannot be told there.
 
 Rules, written before the runs: "emerged" as in Figure 2.2; in order is within 0.02, noise of two
 standard errors, from each number of classes to the next. In-weights learning is compared at as many
