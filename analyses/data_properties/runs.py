@@ -194,7 +194,12 @@ def _architectures(
             for kind in KINDS:
                 config = base.replace(
                     sequences={"p_bursty": scale.architecture_p},
-                    model={"kind": kind, "mlps": kind == "transformer", "n_layers": depth},
+                    model={
+                        "kind": kind,
+                        "mlps": kind == "transformer",
+                        "attention_biases": base.model.attention_biases and kind == "transformer",
+                        "n_layers": depth,
+                    },
                     optimizer={
                         "learning_rate": float(rates[draw]),
                         "schedule": "inverse_sqrt",

@@ -121,6 +121,7 @@ def base_config(scale: str, features: FeatureSource | None = None) -> ExemplarLa
                 "positions": "sinusoidal",
                 "position_base": 30.0,
                 "exemplar_embedding": "resnet",
+                "attention_biases": True,
             },
             optimizer={"schedule": "inverse_sqrt", "warmup_steps": 4_000},
         )

@@ -130,7 +130,7 @@ def _zipf(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator
 def _tokens(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator[PlannedRun]:
     """Through one linear layer, at a constant rate, exemplars drawn independently (thesis 3.6)."""
     base = base.replace(
-        model={"exemplar_embedding": "linear"},
+        model={"exemplar_embedding": "linear", "attention_biases": False},
         optimizer={"schedule": "constant", "warmup_steps": 0},
         sequences={"distinct_exemplars": False},
         evaluators=evaluators(dataclasses.replace(setting, distinct_exemplars=False)),

@@ -73,6 +73,13 @@ def test_a_token_run_of_square_width_can_be_begun(tmp_path, monkeypatch):
     assert set(task.evaluation_sequences) == {"train", "icl", "ciwl", "flip", "iwl"}
 
 
+@pytest.mark.parametrize(("n_layers", "n_parameters"), [(12, 831_479), (2, 331_639)])
+def test_the_model_has_as_many_parameters_as_the_thesis_says(published, n_layers, n_parameters):
+    (_, config), *_ = published["burstiness"]
+    model = config.model.replace(n_layers=n_layers).build(105**2, 1_623, 8)
+    assert sum(p.numel() for p in model.trainable_parameters().values()) == n_parameters
+
+
 def test_width_is_swept_as_long_as_the_default_and_heads_grow_with_it(published):
     (_, default), *_ = published["default"]
     assert {about["data"] for about, _ in published["width"]} == {"bursty", "icl_only", "iwl_only"}
