@@ -1,7 +1,8 @@
 """What Figures 2.7 and A.2 share: a transformer, a vanilla RNN and an LSTM at random settings.
 
 Every architecture is trained at the same random learning rates and warm-ups. The claims are about
-the best, or about all, of these: such a rule holds, or not, once for all draws.
+the best of these, so one number decides for all draws. The draws stand in a rule for the seeds that
+the verdict asks for, since every one of them might have refuted it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import Panel, shapes, swept_panels
+from analyses.data_properties.curves import Panel, planned_curves, shapes, swept_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import YesNoRule
 
@@ -20,7 +21,7 @@ NAMES = {"transformer": "transformer", "rnn": "vanilla RNN", "lstm": "LSTM"}
 
 def table(study: Study) -> pd.DataFrame:
     """Metrics of every run; each draw, and depth, is drawn as a curve of its own."""
-    curves = study.curves("architecture")
+    curves = planned_curves(study, "architecture")
     return curves.assign(init_seed=curves["draw"] * 100 + curves["depth"])
 
 
@@ -29,19 +30,30 @@ def draw(runs: pd.DataFrame, title: str, panels: Mapping[str, Panel]) -> go.Figu
     return swept_panels(runs, "kind", title, panels, NAMES.__getitem__)
 
 
-def best(runs: pd.DataFrame, evaluator: str, column: str) -> dict[str, float]:
-    """The largest of all draws, by architecture.
+def best(runs: pd.DataFrame, evaluator: str) -> dict[str, float]:
+    """The highest of all finished draws, by architecture.
 
     Args:
         runs: From `table`.
         evaluator: Whose curve.
-        column: Of `shapes`.
     """
-    found = shapes(runs, "kind", evaluator).groupby("kind")[column].max()
+    found = shapes(runs, "kind", evaluator).groupby("kind")["height"].max()
     return {str(kind): float(value) for kind, value in found.items()}
 
 
-def once_for_all(statement: str, runs: pd.DataFrame, holds: bool) -> YesNoRule:
-    """A rule on all draws together, which says as much as there are draws."""
+def lacks_runs(runs: pd.DataFrame, *kinds: str) -> bool:
+    """Whether a planned run of these architectures is not finished."""
+    return bool(runs.loc[runs["kind"].isin(kinds), "evaluator"].isna().any())
+
+
+def once_for_all(statement: str, runs: pd.DataFrame, holds: bool | None, told: str) -> YesNoRule:
+    """A rule on all draws together.
+
+    Args:
+        statement: Of the rule.
+        runs: From `table`.
+        holds: Whether it holds; None if that cannot be told.
+        told: The numbers that decide, in words.
+    """
     every_draw = dict.fromkeys(map(int, runs["draw"].unique()), holds)
-    return YesNoRule(statement, every_draw, counted="draws")
+    return YesNoRule(statement, every_draw, counted="draws", told=told)

@@ -1,4 +1,9 @@
-"""What the figures of chapters 2 and 3 share: curves by a swept value, their shapes, rules."""
+"""What the figures of chapters 2 and 3 share: curves by a swept value, their shapes, rules.
+
+A run that is planned and not finished (not begun, failed, diverged) is a row without numbers, and a
+rule on a seed that lacks one of its runs cannot be judged there. Changed on 2026-11-28: such runs
+were left out before, and the seed judged by the others.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from plotly.colors import sample_colorscale
 
 from coopetition_interp.analysis.peaks import shape_of
 from coopetition_interp.reporting.seed_curves import curve_panels
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import YesNoRule
 
@@ -32,6 +38,27 @@ ON_TRAINING_CLASSES: dict[str, Panel] = {
     "ICL": ("icl", "in_context_accuracy"),
     "IWL": ("iwl", "accuracy"),
 }
+
+
+def planned_curves(study: Study, role: str, **about: Any) -> pd.DataFrame:
+    """As `Study.curves`, and a row without metrics for each planned run that is not finished.
+
+    Raises:
+        StudyError: No such run is finished.
+    """
+    wanted = {"role": role, **about}
+    finished = study.curves(role, **about)
+    unfinished = [
+        dict(run.about)
+        for run in study.planned()
+        if wanted.items() <= run.about.items() and not run.is_finished
+    ]
+    return pd.concat([finished, pd.DataFrame(unfinished)], ignore_index=True)
+
+
+def up_to(curves: pd.DataFrame, end: float) -> pd.DataFrame:
+    """Curves cut at a number of sequences seen; runs that are not finished keep their row."""
+    return curves[~(curves["sequences_seen"] > end)]
 
 
 def swept_panels(
@@ -84,38 +111,38 @@ def shapes(
     """The shape of an evaluator's curve in every run.
 
     Args:
-        table: Metrics of runs.
+        table: Metrics of runs (`planned_curves`).
         by: Columns that tell runs apart, besides `init_seed`.
         evaluator: Whose curve.
         metric: Which.
         until: Sequences seen at which longer runs are cut.
 
     Returns:
-        The columns `by`, "init_seed", those of `CurveShape`, "emerged", "transient" and "end", the
-        mean of the last tenth.
+        The columns `by`, "init_seed", "finished", those of `CurveShape`, "emerged", "transient" and
+        "end", the mean of the last tenth; missing values where the run is not finished.
     """
     names = [*([by] if isinstance(by, str) else by), "init_seed"]
     if until is not None:
-        table = table[table["sequences_seen"] <= until]
+        table = up_to(table, until)
     rows = []
     for key, run in table.groupby(names):
-        shape = shape_of(run, evaluator, metric)
-        told = {"emerged": shape.emerged, "transient": shape.transient}
-        rows.append(
-            {
-                **dict(zip(names, key, strict=True)),  # type: ignore[arg-type]
-                **asdict(shape),
-                **told,
-                "end": shape.height - shape.fall,
-            }
-        )
-    return pd.DataFrame(rows)
+        found: dict[str, Any] = dict(zip(names, key, strict=True))  # type: ignore[arg-type]
+        found["finished"] = bool(run["evaluator"].notna().any())
+        if found["finished"]:
+            shape = shape_of(run, evaluator, metric)
+            told = {"emerged": shape.emerged, "transient": shape.transient}
+            found |= {**asdict(shape), **told, "end": shape.height - shape.fall}
+        rows.append(found)
+    # In this dtype "all" and "any" reckon with what is not known.
+    return pd.DataFrame(rows).astype(dict.fromkeys(("rising", "emerged", "transient"), "boolean"))
 
 
 def number_of(
     found: pd.DataFrame, column: str, emerged: bool = False, **where: Any
 ) -> dict[int, float]:
     """A column of `shapes` by seed, of the runs where the other columns are as given.
+
+    A fall, or a slope after the peak, is NaN where the curve is still rising at its end.
 
     Args:
         found: From `shapes`.
@@ -125,13 +152,18 @@ def number_of(
     """
     for name, value in where.items():
         found = found[found[name] == value]
-    values = found[column].where(found["emerged"]) if emerged else found[column]
+    values = found[column]
+    if emerged:
+        values = values.where(found["emerged"].fillna(False))
+    if column in ("fall", "slope"):
+        values = values.mask(found["rising"].fillna(False))
     return {int(seed): float(value) for seed, value in zip(found["init_seed"], values, strict=True)}
 
 
 def less(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
-    """The difference within each seed that both have."""
-    return {seed: one[seed] - other[seed] for seed in one if seed in other}
+    """The difference within each seed; NaN where one of the two lacks it."""
+    seeds = sorted({*one, *other})
+    return {seed: one.get(seed, math.nan) - other.get(seed, math.nan) for seed in seeds}
 
 
 def trends(
@@ -149,11 +181,15 @@ def trends(
         column: What may follow it.
         scale: Of the swept values, such as `np.log2`.
         emerged: NaN for a seed one of whose runs did not leave chance.
+
+    Returns:
+        NaN for a seed one of whose runs is not finished.
     """
     slopes = {}
     for seed, rows in found.groupby("init_seed"):
         slope = math.nan
-        if len(rows) > 1 and (not emerged or rows["emerged"].all()):
+        told = rows["finished"].all() and (not emerged or rows["emerged"].all())
+        if len(rows) > 1 and told:
             slope = float(np.polyfit(scale(rows[over].to_numpy(dtype=float)), rows[column], 1)[0])
         slopes[int(str(seed))] = slope
     return slopes
@@ -162,14 +198,39 @@ def trends(
 def each_seed(
     statement: str, found: pd.DataFrame, holds: Callable[[pd.DataFrame], Any]
 ) -> YesNoRule:
-    """A rule on the runs of each seed."""
-    return YesNoRule(
-        statement,
-        {int(str(seed)): bool(holds(rows)) for seed, rows in found.groupby("init_seed")},
-    )
+    """A rule on the runs of each seed.
+
+    Args:
+        statement: Of the rule.
+        found: A row for each run, with the columns "init_seed" and "finished".
+        holds: Whether it holds, from the rows of a seed; None or NA if that cannot be told.
+    """
+    by_seed: dict[int, bool | None] = {}
+    for seed, rows in found.groupby("init_seed"):
+        told = holds(rows) if rows["finished"].all() else None
+        by_seed[int(str(seed))] = None if told is None or told is pd.NA else bool(told)
+    return YesNoRule(statement, by_seed)
 
 
-def in_order(values: Sequence[float], slack: float = 0.02) -> bool:
-    """Whether each is at least the one before, but for `slack`, and the last clearly more."""
+def all_transient(rows: pd.DataFrame) -> Any:
+    """Whether each curve of a seed fell after its peak.
+
+    Args:
+        rows: Of `shapes`.
+
+    Returns:
+        None or NA if that cannot be told: in-context learning did not emerge in one of them, or one
+        is still rising.
+    """
+    return rows["transient"].all(skipna=False) if rows["emerged"].all() else None
+
+
+def in_order(values: Sequence[float], slack: float = 0.02) -> bool | None:
+    """Whether each is at least the one before, but for `slack`, and the last clearly more.
+
+    None where there are not two to compare.
+    """
+    if len(values) < 2:
+        return None
     steps = np.diff(values)
     return bool((steps >= -slack).all() and values[-1] > values[0] + slack)

@@ -7,6 +7,11 @@ within the run; at 1 it is not (thesis, section 2.3.1, Figure 2.2).
 Rules, written before the runs: "emerged" is 0.55 at the highest of a running median of 3 (see
 `coopetition_interp.analysis.peaks`), 0.05 being more than 4 standard errors at 2,000 sequences. A
 loss of 0.03 after 0.58 is one that noise does not make.
+
+Changed on 2026-11-28, after one of five seeds was seen: a seed in which in-context learning reaches
+0.58 at no share below 1 cannot tell whether it is lost again, nor can a curve that still rises at
+its end. Both counted as not lost before, whereas the reference leaves undecided what did not
+emerge.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from analyses.data_properties.curves import (
     each_seed,
     less,
     number_of,
+    planned_curves,
     shapes,
     swept_panels,
     trends,
@@ -29,12 +35,11 @@ from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 LOSS, AFTER = 0.03, 0.58
-TRENDS = {"icl": "height", "iwl": "end"}
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics at every share, and the shapes of both curves."""
-    curves = study.curves("burstiness")
+    curves = planned_curves(study, "burstiness")
     return {
         "": curves,
         "icl": shapes(curves, "p_bursty", HELD_OUT),
@@ -62,9 +67,10 @@ def rules(tables: Tables) -> list[Rule]:
     """On held-out classes."""
     icl = tables["icl"]
     mixed = icl[icl["p_bursty"].between(0, 1, inclusive="neither")]
-    fallen = mixed["fall"].where(mixed["height"] > AFTER)
+    fallen = mixed["fall"].where(_may_be_lost(mixed))
     largest = {int(str(seed)): falls.max() for seed, falls in fallen.groupby(mixed["init_seed"])}
-    slopes = {name: trends(tables[name], "p_bursty", of) for name, of in TRENDS.items()}
+    for seed in mixed.loc[~mixed["finished"], "init_seed"]:
+        largest[int(seed)] = float("nan")
     return [
         NumberRule(
             "highest ICL without bursty sequences",
@@ -78,12 +84,13 @@ def rules(tables: Tables) -> list[Rule]:
             "over",
             0.0,
         ),
-        NumberRule("IWL at the end, against p(bursty): slope", slopes["iwl"], "under", 0.0),
-        each_seed(
-            "ICL is lost again at some p(bursty) below 1",
-            mixed,
-            lambda rows: ((rows["height"] > AFTER) & (rows["fall"] > LOSS)).any(),
+        NumberRule(
+            "IWL at the end, against p(bursty): slope",
+            trends(tables["iwl"], "p_bursty", "end"),
+            "under",
+            0.0,
         ),
+        each_seed("ICL is lost again at some p(bursty) below 1", mixed, _lost_again),
         NumberRule(
             "ICL's fall at p(bursty) 1, less the largest below",
             less(number_of(icl, "fall", emerged=True, p_bursty=1.0), largest),
@@ -91,6 +98,18 @@ def rules(tables: Tables) -> list[Rule]:
             0.0,
         ),
     ]
+
+
+def _may_be_lost(rows: pd.DataFrame) -> pd.Series:
+    return (rows["height"] > AFTER) & ~rows["rising"].fillna(False)
+
+
+def _lost_again(rows: pd.DataFrame) -> bool | None:
+    """None if it came nowhere, or nowhere fell and somewhere still rises."""
+    lost = bool((_may_be_lost(rows) & (rows["fall"] > LOSS)).any())
+    there = rows[rows["height"] > AFTER]
+    cannot_tell = there.empty or bool(there["rising"].any())
+    return None if cannot_tell and not lost else lost
 
 
 if __name__ == "__main__":

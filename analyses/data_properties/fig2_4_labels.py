@@ -17,10 +17,12 @@ from analyses.data_properties.curves import (
     ICL_AND_IWL,
     less,
     number_of,
+    planned_curves,
     shapes,
     swept_panels,
 )
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
+from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
@@ -29,10 +31,20 @@ STATEMENT = f"ICL's highest, {MOST} labels a class less {LEAST}"
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
-    """Metrics by number of labels; "accuracy" is that of any label of the class."""
-    curves = study.curves("labels")
-    if "class_accuracy" in curves:
-        curves["accuracy"] = curves["class_accuracy"].fillna(curves["accuracy"])
+    """Metrics by number of labels; "accuracy" is that of any label of the class.
+
+    Raises:
+        StudyError: Runs of several labels lack "class_accuracy".
+    """
+    curves = planned_curves(study, "labels")
+    several = (curves["n_labels"] > 1) & curves["evaluator"].notna()
+    any_label = curves.get("class_accuracy", pd.Series(float("nan"), curves.index))
+    if any_label[several].isna().any():
+        raise StudyError(
+            "runs of several labels a class lack class_accuracy, so whether any label of the class "
+            "was given cannot be told: pack the study again with --column class_accuracy"
+        )
+    curves["accuracy"] = any_label.where(several, curves["accuracy"])
     return {"": curves, "icl": shapes(curves, "n_labels", HELD_OUT)}
 
 

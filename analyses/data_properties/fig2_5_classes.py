@@ -4,12 +4,22 @@ At 100 classes there is none; it rises with their number while in-weights learni
 only because each class is seen less often: at as many sequences for each class, more classes are
 still learned later (thesis, section 2.3.2, Figure 2.5).
 
+Up to 1,600, classes are upright characters; 3,200 and 12,800 are 400 and 1,600 characters, each in
+eight orientations. From the one kind to the other, how alike classes are changes together with
+their number, and which of the two matters cannot be told there.
+
 Rules, written before the runs: "emerged" as in Figure 2.2; in order is within 0.02, noise of two
 standard errors, from each number of classes to the next. In-weights learning is compared at as many
 sequences per class as the run with more classes reaches.
+
+Changed on 2026-11-28, before these runs were looked at: in order needs two numbers of classes at
+least, and says nothing of fewer; it failed there before.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -20,6 +30,7 @@ from analyses.data_properties.curves import (
     each_seed,
     in_order,
     number_of,
+    planned_curves,
     shapes,
     swept_panels,
 )
@@ -31,9 +42,10 @@ from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics by number of classes, and the shapes of both curves."""
-    base = study.curves("burstiness", p_bursty=0.9)
-    n_classes = study.config(study.require("burstiness", p_bursty=0.9)[0].name).classes.n_train
-    curves = pd.concat([study.curves("classes"), base.assign(n_classes=n_classes)])
+    base = planned_curves(study, "burstiness", p_bursty=0.9)
+    config: Any = study.require("burstiness", p_bursty=0.9)[0].config
+    n_classes = config.classes.n_train
+    curves = pd.concat([planned_curves(study, "classes"), base.assign(n_classes=n_classes)])
     curves = curves.reset_index(drop=True)
     return {
         "": curves,
@@ -59,7 +71,7 @@ def rules(tables: Tables) -> list[Rule]:
     """ICL on held-out classes; the last compares the two middle numbers of classes."""
     icl, iwl = tables["icl"], tables["iwl"]
     fewest, rises, falls, matched = PUBLISHED
-    few, many = sorted(icl["n_classes"].unique())[-3:-1]
+    *_, few, many, _ = [0, 0, 0, *sorted(icl["n_classes"].unique())]
     differences = {
         int(str(seed)): _at_equal_exposure(rows, few, many)
         for seed, rows in tables[""].groupby("init_seed")
@@ -79,13 +91,15 @@ def _by_classes(rows: pd.DataFrame, column: str) -> list[float]:
 
 
 def _at_equal_exposure(runs: pd.DataFrame, few: int, many: int) -> float:
-    of_few, of_many = (runs[runs["n_classes"] == n] for n in (few, many))
+    of_few, of_many = (
+        runs[(runs["n_classes"] == n) & runs["evaluator"].notna()] for n in (few, many)
+    )
+    if of_few.empty or of_many.empty:
+        return math.nan
     end = of_many["sequences_seen"].max()
     at_few = value_at(of_few, "iwl", float(end) * few / many)
     at_many = value_at(of_many, "iwl", float(end))
-    assert at_few is not None
-    assert at_many is not None
-    return at_many - at_few
+    return math.nan if at_few is None or at_many is None else at_many - at_few
 
 
 if __name__ == "__main__":

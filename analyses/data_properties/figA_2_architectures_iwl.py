@@ -4,6 +4,9 @@ The runs of Figure 2.7: the transformers' in-weights learning is as good as, or 
 recurrent networks (thesis, appendix A.2).
 
 Rule, written before the runs: the best of each, within 0.02, two standard errors.
+
+Changed on 2026-11-28, the verdict being as before: the two numbers are told, not a count of draws;
+and it is undecided while a run is not finished.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ def draw(tables: Tables) -> go.Figure:
 
 WHY = """
 The runs are short, 0.3M sequences for the thesis's 16M, and all sequences are bursty, so that
-hardly any network has learned in weights yet: the best transformer has 0.11, one vanilla RNN 0.34.
+hardly any network has learned in weights yet: the best transformer has 0.098, one vanilla RNN 0.34.
 What longer runs do was not tested.
 """
 
@@ -40,14 +43,18 @@ PUBLISHED = {STATEMENT: "as good or better"}
 
 def rules(tables: Tables) -> list[Rule]:
     """Over all draws."""
-    highest = architectures.best(tables[""], "iwl", "height")
-    holds = highest["transformer"] >= max(highest["rnn"], highest["lstm"]) - 0.02
-    return [architectures.once_for_all(STATEMENT, tables[""], holds)]
+    runs = tables[""]
+    highest = architectures.best(runs, "iwl")
+    transformer, recurrent = highest["transformer"], max(highest["rnn"], highest["lstm"])
+    lacking = architectures.lacks_runs(runs, *architectures.NAMES)
+    holds = None if lacking else transformer >= recurrent - 0.02
+    told = f"{transformer:.3f} against {recurrent:.3f}"
+    return [architectures.once_for_all(STATEMENT, runs, holds, told)]
 
 
 def beside(tables: Tables) -> list[Beside]:
     """The numbers themselves."""
-    highest = architectures.best(tables[""], "iwl", "height")
+    highest = architectures.best(tables[""], "iwl")
     told = (f"{architectures.NAMES[kind]} {value:.3f}" for kind, value in highest.items())
     return [Beside("IWL of the best draw", ", ".join(told))]
 

@@ -154,7 +154,7 @@ def _zipf(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator
     for exponent in EXPONENTS:
         config = many.replace(
             sequences={"p_bursty": MOSTLY_BURSTY, "zipf_exponent": exponent},
-            evaluators=(*base.evaluators, *common_and_rare(setting.n_evaluated)),
+            evaluators=(*base.evaluators, *common_and_rare(setting)),
         )
         yield from _seeds("zipf", config, scale, exponent=exponent)
 
@@ -166,7 +166,7 @@ def _variation(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Ite
             config = base.replace(
                 classes={"n_train_exemplars": 1},
                 sequences={"p_bursty": p, "input_noise_sd": noise},
-                evaluators=evaluators(setting.n_evaluated, input_noise_sd=noise),
+                evaluators=evaluators(setting, input_noise_sd=noise),
             )
             about = {"n_exemplars": 1, "noise": noise, "p_bursty": p}
             yield from _seeds("variation", config, scale, **about)
@@ -177,7 +177,7 @@ def _labels(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterat
     for n_labels in LABELS:
         config = fewer.replace(
             sequences={"p_bursty": MOSTLY_BURSTY, "n_labels_per_class": n_labels},
-            evaluators=evaluators(setting.n_evaluated, n_labels),
+            evaluators=evaluators(setting, n_labels),
         )
         yield from _seeds("labels", config, scale, n_labels=n_labels)
 
@@ -194,7 +194,12 @@ def _architectures(
             for kind in KINDS:
                 config = base.replace(
                     sequences={"p_bursty": scale.architecture_p},
-                    model={"kind": kind, "mlps": kind == "transformer", "n_layers": depth},
+                    model={
+                        "kind": kind,
+                        "mlps": kind == "transformer",
+                        "attention_biases": base.model.attention_biases and kind == "transformer",
+                        "n_layers": depth,
+                    },
                     optimizer={
                         "learning_rate": float(rates[draw]),
                         "schedule": "inverse_sqrt",

@@ -1,4 +1,4 @@
-"""Runs of a role beside the default run, over the length of the shortest."""
+"""Runs of a role beside the default run, over the length of the shortest role."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.data_properties.curves import planned_curves, up_to
 from coopetition_interp.reporting.study import Study
 
 
@@ -19,21 +20,22 @@ def beside_default(study: Study, role: str, default: dict[str, Any], **about: An
         **about: What else must be so of the role's runs.
 
     Returns:
-        Runs of the seeds that both have, each up to where the shortest ends.
+        Planned runs of the seeds that both have, each up to where the shorter role ends; see
+        `planned_curves` for those that are not finished.
     """
-    varied = study.curves(role, **about)
-    plain = study.curves("default").assign(**default)
+    varied = planned_curves(study, role, **about)
+    plain = planned_curves(study, "default").assign(**default)
     both = pd.concat([varied, plain], ignore_index=True)
     seeds = set(varied["init_seed"]) & set(plain["init_seed"])
     ends = [runs["sequences_seen"].max() for runs in (varied, plain)]
-    return both[both["init_seed"].isin(seeds) & (both["sequences_seen"] <= min(ends))]
+    return up_to(both[both["init_seed"].isin(seeds)], min(ends))
 
 
 def default_of(study: Study, *fields: str) -> dict[str, Any]:
     """What the default run's config says of some fields, by the last part of their names."""
     found: dict[str, Any] = {}
     for name in fields:
-        value: Any = study.config(study.require("default")[0].name)
+        value: Any = study.require("default")[0].config
         for part in name.split("."):
             value = getattr(value, part)
         found[name.rpartition(".")[2]] = value

@@ -22,5 +22,6 @@ GLOSSARY = {
     "onset": "When a curve is first nine tenths of the way from chance to its height.",
     "fall": "The height less the mean of the last tenth of the run.",
     "slope": "Of the least-squares line from the peak to the end, per million sequences.",
-    "transient": "The height is 0.55 or more, and the fall 0.05 or more.",
+    "transient": "The height is 0.55 or more, and the fall 0.05 or more; a curve that still rises "
+    "at its end cannot tell.",
 }

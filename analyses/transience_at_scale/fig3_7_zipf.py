@@ -1,7 +1,8 @@
 """Figure 3.7: skewed class frequencies delay in-context learning and make it last.
 
 At an exponent of 1 it comes much later and decays slowly, with more in-weights learning than under
-equal frequencies; at 2 there is none (thesis, section 3.3.4, Figure 3.7).
+equal frequencies; at 2 there is none (thesis, section 3.3.4, Figure 3.7). How slowly it decays is
+not judged.
 
 Rules, written before the runs: much later is 1.5 times as late to nine tenths of its height. IWL's
 queries follow the training law.
@@ -12,7 +13,13 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import less, number_of, shapes, swept_panels
+from analyses.data_properties.curves import (
+    less,
+    number_of,
+    planned_curves,
+    shapes,
+    swept_panels,
+)
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
@@ -26,7 +33,7 @@ LATER = 1.5
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics by exponent, and the shapes of both curves."""
-    curves = study.curves("zipf")
+    curves = planned_curves(study, "zipf")
     iwl = shapes(curves, "exponent", "iwl_by_law", "accuracy")
     return {"": curves, "icl": shapes(curves, "exponent"), "iwl": iwl}
 

@@ -5,20 +5,29 @@ section 3.4, Figure 3.8).
 
 Rules, written before the runs: at the weight with the least fall of those where it emerges, the
 fall is less than without, and IWL ends a tenth or more of its height below it.
+
+Changed on 2026-11-28, before these runs were looked at: the reference's "transient" is a fall after
+a peak. So IWL that has not come (under 0.01), or still rises in the last tenth of the run, tells
+nothing; and a fall that noise makes is none. The highest of a hundred evaluations lies some two
+standard errors over their mean; a fall has to be over three.
 """
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.data_properties.curves import ON_TRAINING_CLASSES, less, number_of, swept_panels
-from analyses.transience_at_scale.l2 import by_weight, weight_name
+from analyses.transience_at_scale.l2 import NO_IWL, by_weight, weight_name
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 FALLEN_BACK = 0.1
+N_EVALUATED = 2_000
+"""Sequences of the evaluator, at every scale whose runs are judged."""
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
@@ -42,19 +51,32 @@ def rules(tables: Tables) -> list[Rule]:
     icl, iwl = tables["icl"], tables["iwl"]
     fall, fallen_back = PUBLISHED
     without = number_of(icl, "fall", emerged=True, weight=0.0)
-    penalised = icl[icl["weight"] > 0].groupby("weight").filter(lambda rows: rows["emerged"].all())
-    if penalised.empty:
-        nothing = dict.fromkeys(without, float("nan"))
+    penalised = icl[icl["weight"] > 0].groupby("weight").filter(lambda rows: _emerges(rows))
+    if penalised.empty or not icl["finished"].all():  # the best weight is not known
+        nothing = dict.fromkeys(without, math.nan)
         return [
             NumberRule(fall, nothing, "under", 0.0),
             NumberRule(fallen_back, nothing, "over", FALLEN_BACK),
         ]
     best = float(penalised.groupby("weight")["fall"].mean().idxmin())
-    shares = iwl.assign(share=iwl["fall"] / iwl["height"])
+    shares = iwl.assign(share=[_share_lost(row) for _, row in iwl.iterrows()])
     return [
         NumberRule(fall, less(number_of(icl, "fall", weight=best), without), "under", 0.0),
         NumberRule(fallen_back, number_of(shares, "share", weight=best), "over", FALLEN_BACK),
     ]
+
+
+def _emerges(rows: pd.DataFrame) -> bool:
+    return bool(rows["finished"].all() and rows["emerged"].all())
+
+
+def _share_lost(iwl: pd.Series) -> float:
+    """Of IWL's height, by its end; 0 for a fall that noise makes, NaN if that cannot be told."""
+    height = float(iwl["height"])
+    if not height >= NO_IWL or iwl["rising"]:
+        return math.nan
+    noise = 3 * math.sqrt(height * (1 - height) / N_EVALUATED)
+    return float(iwl["fall"]) / height if iwl["fall"] > noise else 0.0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 On the usual data a wider network has a higher peak, a gentler decay and more in-weights learning
 (a, b). Trained on in-context learning alone width brings no clear gain (c), on in-weights learning
-alone it does (d) (thesis, section 3.4, Figure 3.9).
+alone it does (d) (thesis, section 3.4, Figure 3.9). That the decay is gentler is not judged.
+
+At the published scale a head is an eighth as wide as the residual stream; in the short runs it has
+8 dimensions at every width.
 
 Rules, written before the runs: slopes against the logarithm of the width to base 2, at the end of
 the run; no clear gain is under 0.02 a doubling, which is two standard errors of the evaluator.

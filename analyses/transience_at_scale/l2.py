@@ -11,12 +11,13 @@ from coopetition_interp.reporting.study import Study
 TOO_HIGH = 1e-4
 """Weights above it are those of Figure B.3."""
 
+NO_IWL = 0.01
+"""In-weights learning under it has not come."""
+
 
 def by_weight(study: Study) -> dict[str, pd.DataFrame]:
-    """Metrics by weight, with the loss that the penalty is part of; shapes of ICL and IWL."""
+    """Metrics by weight, and the shapes of ICL and IWL."""
     curves = beside_default(study, "l2", {"weight": 0.0})
-    penalty = curves["l2_penalty"].fillna(0.0) if "l2_penalty" in curves else 0.0
-    curves = curves.assign(total_loss=curves["training_loss"] + penalty)
     return {"": curves, "icl": shapes(curves, "weight"), "iwl": shapes(curves, "weight", "iwl")}
 
 

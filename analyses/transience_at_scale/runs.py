@@ -9,7 +9,8 @@ All data are bursty. Each run says what it is (`about`): its role, the seeds, an
     depth     n_layers      (3.3)
     drawings  n_exemplars   (3.4)
     sizes     n_classes, n_exemplars  all transforms of a character as one class, or 8 (3.5)
-    tokens    n_classes, n_exemplars, clustering  clusters of token embeddings (3.6, B.1, B.2)
+    tokens    n_classes, n_exemplars, clustering  clusters of token embeddings (3.6, B.1, B.2); at
+              the published scale also model, whose embeddings they are
     zipf      exponent      law of class frequencies, at many classes (3.7)
     l2        weight        L2 penalty on all weights (3.8, B.3, B.4)
     width     d_model, data on bursty, ICL-only or IWL-only data (3.9)
@@ -17,13 +18,16 @@ All data are bursty. Each run says what it is (`about`): its role, the seeds, an
 
 Clusters of tokens are read from files, which `coopetition-interp clusters` makes (see `TOKENS`);
 their runs are planned where those files are.
+
+The published plan has three initial seeds where the thesis has two, since a verdict needs three.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +42,13 @@ from analyses.data_properties.setting import (
     runs_of_seeds,
     with_classes,
 )
+from analyses.transience_at_scale.scales import SCALES, Scale
 from coopetition_interp.analysis.peaks import shape_of
 from coopetition_interp.sweeps import PlannedRun
 from coopetition_interp.sweeps.plan import MakeConfig
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.features import FeatureFile, FeatureSource
+from coopetition_interp.tasks.exemplar_label.sequences import EvaluatorConfig
 from coopetition_interp.training import ConfigError, Run
 
 __all__ = ["PUBLISHED_SCALE", "plan"]
@@ -54,73 +60,14 @@ Of the 256-dimensional table of the PyPI package wordllama, tokens 259 to 29,870
 --classes 2800 --exemplars 5 --least 5`, and `--clusters 2400 --classes 1400 --exemplars 10 --least
 10`, `--seed` 4 and 5.
 """
+TOKENS_OF_MODEL = "runs/token-clusters/{model}-{n_classes}x{n_exemplars}-seed-{seed}.safetensors"
+"""The same of the embeddings of a language model, for the published scale.
+
+The thesis takes those of LLaMA 1, tokens 259 to 29,870, and clusters of more than 5 (10) of them:
+`--clusters 4800 --classes 3200 --exemplars 5 --least 6`, and `--clusters 2400 --classes 1600
+--exemplars 10 --least 11`. All of the classes are trained on.
+"""
 CLUSTERING_SEEDS = (4, 5)
-
-SEEDS = (5, 6, 7)
-M = 1_000_000
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Lengths (in sequences seen) and what is swept.
-
-    Attributes:
-        default: Length of the default run.
-        others: Of those compared with it.
-        shorter: Of the runs on tokens and on width.
-        depths: Layers, the default's among them.
-        drawings: Drawings of each class, the default's among them.
-        transforms: (classes, drawings) where all transforms of a character make one class.
-        exponents: Of Zipf laws; 0 is the run of many classes.
-        weights: Of the L2 penalty.
-        widths: Of the residual stream, the default's among them.
-        tokens: (classes, exemplars) of the files of token clusters.
-        seeds: Initial seeds.
-    """
-
-    default: int
-    others: int
-    shorter: int
-    depths: tuple[int, ...]
-    drawings: tuple[int, ...]
-    transforms: tuple[int, int]
-    exponents: tuple[float, ...]
-    weights: tuple[float, ...]
-    widths: tuple[int, ...]
-    tokens: tuple[tuple[int, int], ...]
-    seeds: tuple[int, ...] = SEEDS
-
-
-SCALES: dict[str, Scale] = {
-    "tiny": Scale(
-        8_000, 4_000, 4_000, (2, 3), (3, 5), (40, 5), (0.0, 1.0, 2.0), (1e-4, 1e-2), (16, 32), ()
-    ),
-    "laptop": Scale(
-        default=5 * M,
-        others=2 * M,
-        shorter=1 * M,
-        depths=(2, 3, 4),
-        drawings=(5, 10, 20),
-        transforms=(1_600, 160),
-        exponents=(0.0, 1.0, 2.0),
-        weights=(1e-4, 1e-3, 1e-2, 1e-1),
-        widths=(32, 64, 128),
-        tokens=((2_800, 5), (1_400, 10)),
-    ),
-    "published": Scale(
-        default=1_600 * M,
-        others=1_600 * M,
-        shorter=64 * M,
-        depths=(6, 12, 18),
-        drawings=(10, 15, 20),
-        transforms=(1_600, 160),
-        exponents=(0.0, 1.0, 2.0),
-        weights=(1e-5, 1e-4, 1e-3, 1e-2),
-        widths=(32, 64, 128),
-        tokens=((3_200, 5), (1_600, 10)),
-        seeds=(5, 6),
-    ),
-}
 
 
 def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> list[PlannedRun]:
@@ -136,8 +83,8 @@ def plan(preset_name: str = "laptop", features: FeatureSource | None = None) -> 
         *_l2(base.replace(n_sequences=scale.others), scale),
         *_depth_and_drawings(base.replace(n_sequences=scale.others), scale),
         *_zipf(base.replace(n_sequences=scale.others), scale, setting),
-        *_tokens(base.replace(n_sequences=scale.shorter), scale),
-        *_width(base.replace(n_sequences=scale.shorter), scale),
+        *_tokens(base.replace(n_sequences=scale.on_tokens), scale, setting),
+        *_width(base.replace(n_sequences=scale.on_widths), scale),
         *_l2_parts(base.replace(n_sequences=scale.others), scale),
     ]
 
@@ -175,29 +122,45 @@ def _zipf(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator
     for exponent in scale.exponents:
         config = many.replace(
             sequences={"zipf_exponent": exponent},
-            evaluators=(*base.evaluators, iwl_by_law(setting.n_evaluated, exponent)),
+            evaluators=(*base.evaluators, iwl_by_law(setting, exponent)),
         )
         yield from _seeds("zipf", config, scale, exponent=exponent)
 
 
-def _tokens(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
-    for n_classes, n_exemplars in scale.tokens:
-        for seed in CLUSTERING_SEEDS:
-            sizes = {"n_classes": n_classes, "n_exemplars": n_exemplars}
-            path = Path(TOKENS.format(seed=seed, **sizes))
-            if not path.is_file():
-                continue
+def _tokens(base: ExemplarLabelConfig, scale: Scale, setting: Setting) -> Iterator[PlannedRun]:
+    """Through one linear layer, at a constant rate, exemplars drawn independently (thesis 3.6)."""
+    base = base.replace(
+        model={"exemplar_embedding": "linear", "attention_biases": False},
+        optimizer={"schedule": "constant", "warmup_steps": 0},
+        sequences={"distinct_exemplars": False},
+        evaluators=evaluators(dataclasses.replace(setting, distinct_exemplars=False)),
+    )
+    models: list[dict[str, str]] = [{"model": name} for name in scale.language_models]
+    for (n_classes, n_exemplars), seed, model in itertools.product(
+        scale.tokens, CLUSTERING_SEEDS, models or [{}]
+    ):
+        sizes = {"n_classes": n_classes, "n_exemplars": n_exemplars}
+        path = Path((TOKENS_OF_MODEL if model else TOKENS).format(seed=seed, **sizes, **model))
+        if not path.is_file():
+            continue
+        config = base.replace(
+            features=FeatureFile(str(path)),  # from the root, as a sweep is started
+            classes={"n_train": n_classes, "n_train_exemplars": n_exemplars},
+        )
+        if model:
+            config = config.replace(evaluators=_on_training_classes(base))
+        else:
             held_out = max(2, n_classes // 20)
-            config = base.replace(
-                features=FeatureFile(str(path)),  # from the root, as a sweep is started
-                classes={"n_train": n_classes - held_out, "n_train_exemplars": n_exemplars},
-            )
-            yield from _seeds("tokens", config, scale, **sizes, clustering=seed)
+            config = config.replace(classes={"n_train": n_classes - held_out})
+        yield from _seeds("tokens", config, scale, **sizes, clustering=seed, **model)
+
+
+def _on_training_classes(base: ExemplarLabelConfig) -> tuple[EvaluatorConfig, ...]:
+    return tuple(each for each in base.evaluators if each.classes == "train")
 
 
 def _width(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
-    n_evaluated = base.evaluators[0].n_sequences
-    by_name = {each.name: each for each in evaluators(n_evaluated)}
+    by_name = {each.name: each for each in base.evaluators}
     zero_one = (by_name["icl"], by_name["held_out_icl"])
     kinds: dict[str, dict[str, Any]] = {
         "bursty": {},
@@ -212,6 +175,8 @@ def _width(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
             if data == "bursty" and d_model == base.model.d_model:
                 continue  # the default run
             config = base.replace(model={"d_model": d_model}, **changes)
+            if scale.heads_grow:
+                config = config.replace(model={"d_head": d_model // base.model.n_heads})
             yield from _seeds("width", config, scale, d_model=d_model, data=data)
 
 

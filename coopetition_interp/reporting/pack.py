@@ -24,6 +24,8 @@ def pack_study(
 ) -> Study:
     """A small copy of a study: configs, metrics, and the tables used so far; no weights.
 
+    It also says which runs of the plan it lacks.
+
     Draw every figure from `study` first: what they used is what the copy keeps.
 
     Args:
@@ -39,9 +41,10 @@ def pack_study(
     metric_columns = None if metric_columns is None else list(metric_columns)
     if out.exists() and any(out.iterdir()):
         raise StudyError(f"{out} is not empty: choose another directory, or remove it")
-    runs, metrics = {}, []
+    runs, unfinished, metrics = {}, {}, []
     for found in study.planned():
         if not found.is_finished:
+            unfinished[found.name] = dict(found.about)
             continue
         runs[found.name] = PackedRun(
             about=dict(found.about),
@@ -61,6 +64,6 @@ def pack_study(
         write_table(pd.read_csv(file), out / place)
     write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
     with atomic_file(out / INDEX) as temporary:
-        index = Index(at_published_scale=study.at_published_scale, runs=runs)
+        index = Index(at_published_scale=study.at_published_scale, runs=runs, unfinished=unfinished)
         temporary.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return Study(out)

@@ -39,6 +39,10 @@ def _selectable(about: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
+RunName = Annotated[str, pydantic.AfterValidator(_inside)]
+About = Annotated[dict[str, Any], pydantic.AfterValidator(_selectable)]
+
+
 class PackedRun(pydantic.BaseModel):
     """A run's config, and what tells it from others.
 
@@ -48,7 +52,7 @@ class PackedRun(pydantic.BaseModel):
         digest: See `run_digest`.
     """
 
-    about: Annotated[dict[str, Any], pydantic.AfterValidator(_selectable)]
+    about: About
     config: dict[str, Any]
     digest: str
 
@@ -59,10 +63,17 @@ class Index(pydantic.BaseModel):
     Attributes:
         at_published_scale: See `Study`.
         runs: By name, in the plan's order.
+        unfinished: What the runs are that the plan has and the copy lacks, by name.
     """
 
     at_published_scale: pydantic.StrictBool
-    runs: dict[Annotated[str, pydantic.AfterValidator(_inside)], PackedRun]
+    runs: dict[RunName, PackedRun]
+    unfinished: dict[RunName, About] = pydantic.Field(default_factory=dict)
+
+    @property
+    def about(self) -> dict[str, dict[str, Any]]:
+        """What each run of the plan is, by name; those that the copy lacks are last."""
+        return {**{name: run.about for name, run in self.runs.items()}, **self.unfinished}
 
     def config_of(self, name: str, folder: Path) -> RunConfig:
         """A run's config.

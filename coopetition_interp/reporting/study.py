@@ -225,8 +225,8 @@ class Study:
     def planned(self) -> Iterator[StudyRun]:
         """Every run of the plan, finished or not."""
         if self.packed:
-            for name, entry in self.index.runs.items():
-                yield StudyRun(self, name, entry.about)
+            for name, about in self.index.about.items():
+                yield StudyRun(self, name, about)
         else:
             kept = {} if self.earlier is None else self.earlier.index.runs
             for run in self.plan:
@@ -236,7 +236,7 @@ class Study:
 
     def is_finished(self, name: str) -> bool:
         """Whether a run is finished here."""
-        return self.packed or state_of(self.path / name) == "finished"
+        return name in self.index.runs if self.packed else state_of(self.path / name) == "finished"
 
     def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
         """Read from where it is kept, so that a packed copy gives exactly the same."""
@@ -277,7 +277,7 @@ def _require_same_plan(study: Study, earlier: Study) -> None:
         raise StudyError(f"{earlier.path} was packed at another preset than this: name that preset")
     planned = {run.name: dict(run.about) for run in study.plan}
     for run in earlier.planned():
-        if dict(run.about) != planned.get(run.name):
+        if run.is_finished and dict(run.about) != planned.get(run.name):
             raise StudyError(
                 f"{earlier.path} has a run {run.name} which the plan has not, or which is another "
                 "there: pack it at the same preset of the same plan"

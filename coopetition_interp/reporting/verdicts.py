@@ -108,6 +108,8 @@ class YesNoRule:
         of: In how many seeds the claim needs it.
         counted: What stands for a seed in `holds`.
         claim: See `NumberRule`.
+        told: What was found, in words, where one number decides for all of `holds` and a count
+            would say something else.
     """
 
     statement: str
@@ -115,6 +117,7 @@ class YesNoRule:
     of: Literal["every seed", "most seeds"] = "every seed"
     counted: str = "seeds"
     claim: str = ""
+    told: str = ""
 
     @property
     def rule(self) -> str:
@@ -148,6 +151,8 @@ class YesNoRule:
     @property
     def found(self) -> str:
         """What was found, in words."""
+        if self.told:
+            return self.told
         holding = [seed for seed, holds in self.holds.items() if holds]
         told = f"in {len(holding)} of {len(self.holds)} {self.counted}"
         if self.of == "most seeds":

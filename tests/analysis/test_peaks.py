@@ -49,7 +49,22 @@ def test_a_curve_that_rises_to_its_end_has_no_slope_after_it():
     assert shape.peak == 2e6
     assert math.isnan(shape.slope)
     assert shape.emerged
-    assert not shape.transient
+    assert shape.rising
+    assert shape.transient is None
+
+
+def test_a_steep_rise_at_the_end_is_no_fall():
+    shape = curve_shape(SEEN, np.interp(SEEN, [0, 1.8e6, 2e6], [0.5, 0.5, 0.9]))
+    assert shape.fall > 0.05  # from the height to the mean of the last tenth
+    assert shape.transient is None
+
+
+def test_noise_about_a_level_and_a_late_fall_do_not_rise():
+    level = np.full(201, 0.9)
+    level[195:199] = 0.905
+    assert curve_shape(SEEN, level).transient is False
+    late = np.interp(SEEN, [0, 0.5e6, 1.85e6, 1.9e6, 2e6], [0.5, 0.89, 0.9, 0.6, 0.6])
+    assert curve_shape(SEEN, late).transient is True
 
 
 def test_shapes_and_means_are_read_off_metrics():

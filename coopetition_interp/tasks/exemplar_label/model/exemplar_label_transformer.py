@@ -51,7 +51,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
     see all tokens.
 
     The attention biases that TransformerLens creates are kept at zero and are not trained, for
-    parity with the published model.
+    parity with the published model, unless that is asked for.
 
     Args:
         cfg: Shape of the transformer. `d_vocab` is the number of labels; `n_ctx` the number of
@@ -61,6 +61,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
             not trained. Requires `cfg.positional_embedding_type == "standard"`.
         init_seed: Seed of the initial weights (see `initialisation`).
         exemplar_embedding: "linear", or "resnet" for an `ImageEmbed`.
+        attention_biases: Train the biases of queries, keys, values and of attention's output.
 
     Raises:
         ValueError: If `cfg` contradicts itself or cannot be fed exemplar-label sequences.
@@ -76,6 +77,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         sinusoidal_base: float | None = None,
         init_seed: int = 0,
         exemplar_embedding: Literal["linear", "resnet"] = "linear",
+        attention_biases: bool = False,
     ):
         from coopetition_interp.tasks.exemplar_label.model.initialisation import initialise
 
@@ -102,7 +104,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         self.unembed = PlainUnembed(self.cfg)
         for index in range(self.cfg.n_layers):
             self.blocks[index] = JoinedBlock(self.cfg, index)
-        initialise(self, init_seed)
+        initialise(self, init_seed, attention_biases)
         if self.cfg.device is not None:
             self.to(self.cfg.device, print_details=False)
         self.setup()  # names the hook points of the modules added here
@@ -119,7 +121,7 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
         return self.exemplar_embed.W
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters that training changes, by name: not attention biases or sinusoids."""
+        """Parameters that training changes, by name: not sinusoids, nor biases kept at zero."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def input_to_embed(self, input: Sequences, *args: Any, **kwargs: Any) -> tuple:  # type: ignore[override]

@@ -62,13 +62,15 @@ def initialise_unembedding(model: Any, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
+def initialise(
+    model: ExemplarLabelTransformer, seed: int, trains_attention_biases: bool = False
+) -> None:
     """Sets every weight of `model`, in a fixed order, from `seed`.
 
     Weight matrices are LeCun normal (truncated at 2 sd, variance 1 / fan_in); label embeddings are
     truncated normal with sd parameter 0.02; learned positions are uniform in +-1 / sqrt(32);
-    LayerNorms are 1 and 0; biases are 0. Attention biases are frozen at 0 and sinusoidal
-    positions at their values.
+    LayerNorms are 1 and 0; biases are 0. Sinusoidal positions are frozen at their values, and
+    attention biases, unless they are trained, at 0.
     """
     generator = torch.Generator().manual_seed(seed)
     cfg = model.cfg
@@ -80,7 +82,7 @@ def initialise(model: ExemplarLabelTransformer, seed: int) -> None:
         lecun_normal(attention.W_O, cfg.n_heads * cfg.d_head, generator)
         for bias in (attention.b_Q, attention.b_K, attention.b_V, attention.b_O):
             bias.zero_()
-            bias.requires_grad_(False)
+            bias.requires_grad_(trains_attention_biases)
         if not cfg.attn_only:
             mlp: Any = block.mlp
             lecun_normal(mlp.W_in, cfg.d_model, generator)

@@ -39,6 +39,8 @@ class ModelConfig(Config):
             `RecurrentModel`) of the same depth and width.
         exemplar_embedding: "linear", or "resnet": a small residual network on images' pixels (an
             `ImageEmbed`).
+        attention_biases: Train the biases of attention, as the code of the thesis's chapter 2 does;
+            otherwise they stay at zero.
         n_layers: Transformer blocks, or recurrent layers.
         n_heads: Attention heads per block of a transformer.
         d_head: Size of a head.
@@ -61,6 +63,7 @@ class ModelConfig(Config):
     exemplar_embedding: Literal["linear", "resnet"] = field(
         default="linear", kw_only=True, metadata=ADDED_LATER
     )
+    attention_biases: Flag = field(default=False, kw_only=True, metadata=ADDED_LATER)
     n_layers: Annotated[Integer, Field(ge=1, le=100)] = 2
     n_heads: Annotated[Integer, Field(ge=1, le=1000)] = 8
     d_head: Annotated[Integer, Field(ge=1, le=10_000)] = 8
@@ -78,11 +81,16 @@ class ModelConfig(Config):
             )
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model; got {self.d_model}")
-        if self.kind != "transformer" and (self.mlps or self.positions == "rotary"):
-            what = "mlps" if self.mlps else "rotary positions"
+        of_transformers = {
+            "mlps": self.mlps,
+            "rotary positions": self.positions == "rotary",
+            "attention biases": self.attention_biases,
+        }
+        if self.kind != "transformer" and any(of_transformers.values()):
+            what = next(name for name, asked in of_transformers.items() if asked)
             raise ValueError(
                 f"{what} belong to a transformer, and the model's kind is {self.kind!r}: leave "
-                "mlps false and take learned or sinusoidal positions"
+                "mlps and attention_biases false and take learned or sinusoidal positions"
             )
 
     def hooked_transformer_config(self, n_labels: int, n_pairs: int) -> HookedTransformerConfig:
@@ -139,5 +147,5 @@ class ModelConfig(Config):
         base = self.position_base if self.positions == "sinusoidal" else None
         shape = (cfg, d_feature, base, self.init_seed, self.exemplar_embedding)
         if self.kind == "transformer":
-            return ExemplarLabelTransformer(*shape).eval()
+            return ExemplarLabelTransformer(*shape, self.attention_biases).eval()
         return RecurrentModel(self.kind, *shape).eval()
