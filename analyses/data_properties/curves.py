@@ -43,15 +43,18 @@ ON_TRAINING_CLASSES: dict[str, Panel] = {
 def planned_curves(study: Study, role: str, **about: Any) -> pd.DataFrame:
     """As `Study.curves`, and a row without metrics for each planned run that is not finished.
 
+    A seed of which no run is finished is left out: it is not made, and the others are judged.
+
     Raises:
         StudyError: No such run is finished.
     """
     wanted = {"role": role, **about}
     finished = study.curves(role, **about)
+    begun = set(finished["init_seed"])
     unfinished = [
         dict(run.about)
         for run in study.planned()
-        if wanted.items() <= run.about.items() and not run.is_finished
+        if wanted.items() <= run.about.items() and not run.is_finished and run.init_seed in begun
     ]
     return pd.concat([finished, pd.DataFrame(unfinished)], ignore_index=True)
 

@@ -44,9 +44,9 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics by number of classes, and the shapes of both curves."""
     base = planned_curves(study, "burstiness", p_bursty=0.9)
     config: Any = study.require("burstiness", p_bursty=0.9)[0].config
-    n_classes = config.classes.n_train
-    curves = pd.concat([planned_curves(study, "classes"), base.assign(n_classes=n_classes)])
-    curves = curves.reset_index(drop=True)
+    varied = planned_curves(study, "classes")
+    base = base[base["init_seed"].isin(varied["init_seed"])]
+    curves = pd.concat([varied, base.assign(n_classes=config.classes.n_train)], ignore_index=True)
     return {
         "": curves,
         "icl": shapes(curves, "n_classes", HELD_OUT),
