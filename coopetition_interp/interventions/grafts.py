@@ -24,7 +24,7 @@ from coopetition_interp.interventions.claims import (
     Claim,
 )
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
-from coopetition_interp.interventions.fields import clipped, shown
+from coopetition_interp.interventions.fields import clipped, integer, shown
 from coopetition_interp.interventions.model_weights import BATCH_NORM
 
 Checkpoint = str | os.PathLike[str] | HookedTransformer
@@ -37,11 +37,13 @@ class _Graft(Clamp):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < -1:
+        layer = integer(self.layer)
+        if layer is None or layer < -1:
             raise ValueError(
                 f"{name}: layer is a block's number, or -1 for the embedding; got "
                 f"{shown(self.layer)}"
             )
+        object.__setattr__(self, "layer", layer)
         if isinstance(self.checkpoint, str | os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         elif not isinstance(self.checkpoint, HookedTransformer):
@@ -121,6 +123,17 @@ class GraftOut(_Graft):
         return _donor_weights(self, model, lambda depth: depth > self.layer)
 
 
+_DOES_NOT_ACT = (
+    *("device", "n_devices", "dtype", "seed", "init_mode", "init_weights", "initializer_range"),
+    *("model_name", "original_architecture", "tokenizer_name", "tokenizer_prepends_bos"),
+    *("default_prepend_bos", "trust_remote_code", "decoder_start_token_id", "from_checkpoint"),
+    *("checkpoint_index", "checkpoint_label_type", "checkpoint_value", "load_in_4bit", "n_params"),
+    *("quantization_method", "use_hook_tokens", "use_attn_result", "use_split_qkv_input"),
+    *("use_attn_in", "use_hook_mlp_in", "ungroup_grouped_query_attention"),
+    *("n_layers", "n_ctx", "d_vocab", "d_vocab_out", "d_mlp", "attn_types"),
+)
+"""Fields of a model's config that change nothing computed, or that shapes of weights tell of."""
+
 _OFTEN_FIXED = ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O", "pos_embed.W_pos")
 
 
@@ -174,6 +187,8 @@ def _donor_weights(
             if parameter.requires_grad or not name.endswith(_OFTEN_FIXED)
         }
     )
+    if isinstance(graft.checkpoint, HookedTransformer):
+        _require_same_computation(graft, model.cfg, graft.checkpoint.cfg)
     donor = chosen(_read(graft.checkpoint))
     for name in sorted({*donor, *required}):
         if name not in donor:
@@ -195,6 +210,25 @@ def _donor_weights(
         name: tensor.detach().to(device=own[name].device, dtype=own[name].dtype, copy=True)
         for name, tensor in donor.items()
     }
+
+
+def _require_same_computation(
+    graft: _Graft, own: HookedTransformerConfig, donors: HookedTransformerConfig
+) -> None:
+    """Refuses a donor in memory whose weights would mean something else in the model.
+
+    Raises:
+        ValueError: Naming the field of the config in which they differ.
+    """
+    ignored = {*_DOES_NOT_ACT, *(("act_fn", "gated_mlp") if own.attn_only else ())}
+    there = donors.to_dict()
+    for name, value in own.to_dict().items():
+        if name not in ignored and there.get(name) != value:
+            raise ValueError(
+                f"{shown(graft)}: {name} is {shown(there.get(name))} in the donor and "
+                f"{shown(value)} in the model, so its weights would compute something else: a "
+                "donor is a model of the same architecture"
+            )
 
 
 def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -70,8 +70,16 @@ def layer_heads(
         cfg: The model's config.
         layer: Which block.
         but: Head numbers to leave out.
+
+    Raises:
+        ValueError: The model has no such layer, or none of a head that is left out.
     """
-    left_out = set(but)
+    owner = f"layer_heads(layer={shown(layer)}, but={shown(but)})"
+    if not isinstance(but, Iterable):
+        raise ValueError(f"{owner}: but is a list of head numbers, as in but=[2]")
+    left_out = {as_head((layer, head), owner)[1] for head in but}
+    check_layer(layer, cfg, owner)
+    check_heads([(layer, head) for head in left_out], cfg, owner)
     return [(layer, head) for head in range(cfg.n_heads) if head not in left_out]
 
 
