@@ -131,8 +131,10 @@ _DOES_NOT_ACT = (
     *("quantization_method", "use_hook_tokens", "use_attn_result", "use_split_qkv_input"),
     *("use_attn_in", "use_hook_mlp_in", "ungroup_grouped_query_attention"),
     *("n_layers", "n_ctx", "d_vocab", "d_vocab_out", "d_mlp", "attn_types"),
+    *("rotary_base", "rotary_base_local"),
 )
-"""Fields of a model's config that change nothing computed, or that shapes of weights tell of."""
+"""Fields of a model's config that change nothing computed, or that what is grafted tells of: shapes
+of weights, and tables of rotary positions."""
 
 _OFTEN_FIXED = ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O", "pos_embed.W_pos")
 
@@ -187,8 +189,6 @@ def _donor_weights(
             if parameter.requires_grad or not name.endswith(_OFTEN_FIXED)
         }
     )
-    if isinstance(graft.checkpoint, HookedTransformer):
-        _require_same_computation(graft, model.cfg, graft.checkpoint.cfg)
     donor = chosen(_read(graft.checkpoint))
     for name in sorted({*donor, *required}):
         if name not in donor:
@@ -206,6 +206,8 @@ def _donor_weights(
                 f"{shown(graft)}: {name} is {list(donor[name].shape)} in the donor and "
                 f"{list(own[name].shape)} in the model: a donor is a model of the same shape"
             )
+    if isinstance(graft.checkpoint, HookedTransformer):
+        _require_same_computation(graft, model.cfg, graft.checkpoint.cfg)
     return {
         name: tensor.detach().to(device=own[name].device, dtype=own[name].dtype, copy=True)
         for name, tensor in donor.items()

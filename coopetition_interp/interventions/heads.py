@@ -91,7 +91,7 @@ def check_layer(layer: int, cfg: HookedTransformerConfig, owner: object) -> None
     """
     if not 0 <= layer < cfg.n_layers:
         raise ValueError(
-            f"{shown(owner)}: the model has no block {shown(layer)}, its blocks are 0 to "
+            f"{_named(owner)}: the model has no block {shown(layer)}, its blocks are 0 to "
             f"{cfg.n_layers - 1}"
         )
 
@@ -106,6 +106,10 @@ def check_heads(heads: Iterable[Head], cfg: HookedTransformerConfig, owner: obje
         check_layer(layer, cfg, owner)
         if head >= cfg.n_heads:
             raise ValueError(
-                f"{shown(owner)}: block {layer} has no head {shown(head)}, its heads are 0 to "
+                f"{_named(owner)}: block {layer} has no head {shown(head)}, its heads are 0 to "
                 f"{cfg.n_heads - 1}"
             )
+
+
+def _named(owner: object) -> str:
+    return owner if isinstance(owner, str) else shown(owner)

@@ -152,7 +152,7 @@ def _checked(tokens: object, held_out: float, where: str) -> LoadedTokens:
     is_table = isinstance(tokens, Tensor) and tokens.ndim == 2 and tokens.numel()
     if not isinstance(tokens, Tensor) or not is_table or tokens.is_floating_point():
         raise ConfigError(
-            f"{where}: there is no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write "
+            f"{where} has no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write such a "
             "one by save_tokens"
         )
     if tokens.dtype == torch.bool or tokens.is_complex() or int(tokens.min()) < 0:
