@@ -237,7 +237,10 @@ def in_words(annotation: Any) -> str:
     if dataclasses.is_dataclass(annotation):
         return "a group of fields"
     names = {NoneType: "null", int: "an integer", float: "a number", bool: "true or false"}
-    return names.get(annotation, "text") + _limits_in_words(limits)
+    known = names.get(annotation, "text")
+    if isinstance(annotation, type) and annotation not in (*names, str):
+        known = f"a {annotation.__name__}"
+    return known + _limits_in_words(limits)
 
 
 _LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length")

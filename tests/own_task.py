@@ -38,9 +38,11 @@ class FirstTokenConfig(RunConfig):
         """One layer of attention."""
         cfg = HookedTransformerConfig(
             n_layers=1, d_model=16, n_heads=2, d_head=8, n_ctx=4, d_vocab=self.d_vocab,
-            attn_only=True, device="cpu", seed=0,
+            attn_only=True, device="cpu",
         )  # fmt: skip
-        return HookedTransformer(cfg)
+        with torch.random.fork_rng(devices=[]):  # a seed in cfg would seed all of the program
+            torch.manual_seed(0)
+            return HookedTransformer(cfg)
 
     def make_evaluation_sequences(self, run):
         """The same for every run of a seed."""

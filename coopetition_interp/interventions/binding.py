@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,7 +29,7 @@ class BoundClamps:
 
     clamps: tuple[Clamp, ...]
     donated: Mapping[str, Tensor]
-    shape: tuple[int, ...]
+    shape: tuple[Hashable, ...]
 
     def in_order(self) -> list[Clamp]:
         """The clamps in the order in which their edits are applied at a hook point."""
@@ -66,8 +66,7 @@ def bind(clamps: Clamps, model: HookedRootModule) -> BoundClamps:
                 "these clamps were bound to a model of another shape: bind them to this one"
             )
         return clamps
-    if isinstance(clamps, Clamp):
-        raise TypeError(f"clamps come in a list: [{shown(clamps)}]")
+    require_list(clamps)
     clamps = tuple(clamps)
     if not isinstance(model, HookedTransformer):
         if clamps:
@@ -88,6 +87,16 @@ def bind(clamps: Clamps, model: HookedRootModule) -> BoundClamps:
         _check_first_pass(clamp, model)
     check_contradictions(clamps, model.cfg)
     return BoundClamps(clamps, _donated(clamps, model), shape)
+
+
+def require_list(clamps: object) -> None:
+    """Refuses one clamp without a list around it.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if isinstance(clamps, Clamp):
+        raise TypeError(f"clamps come in a list: [{shown(clamps)}]")
 
 
 def check_hook_point(name: object, model: HookedTransformer, clamp: Clamp, does: str) -> None:
@@ -163,5 +172,8 @@ def _donated(clamps: tuple[Clamp, ...], model: HookedTransformer) -> dict[str, T
     return donated
 
 
-def _shape(cfg: HookedTransformerConfig) -> tuple[int, ...]:
-    return (cfg.n_layers, cfg.n_heads, cfg.d_model, cfg.d_head, cfg.d_vocab, cfg.n_ctx)
+def _shape(cfg: HookedTransformerConfig) -> tuple[Hashable, ...]:
+    heads = (cfg.n_layers, cfg.n_heads, cfg.n_key_value_heads, cfg.d_head)
+    mlps = None if cfg.attn_only else cfg.d_mlp
+    others = (cfg.d_model, cfg.d_vocab, cfg.n_ctx, cfg.positional_embedding_type)
+    return (*heads, mlps, *others)

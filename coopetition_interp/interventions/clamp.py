@@ -106,7 +106,8 @@ class ClampedBatch:
         """The error for a run on another input."""
         return ValueError(
             f"{shown(self._clamp)} holds for the sequences given to clamped(); to run others, "
-            "clamp the model for them"
+            "clamp the model for them; to evaluate, which takes them in parts, give evaluate the "
+            "clamps, outside of clamped()"
         )
 
     def _look(self) -> None:
@@ -157,6 +158,10 @@ class Clamp:
 
     def edits(self, batch: ClampedBatch) -> Iterator[Edit]:
         """What is set during the clamped pass.
+
+        In training it runs once and is recorded, so it may not draw random numbers or take numbers
+        out of tensors (training refuses it), and what else in Python it looks at stays as it was:
+        see `Task.loss`.
 
         Raises:
             TypeError: If the clamp needs to know exemplars from labels and is fed tokens.

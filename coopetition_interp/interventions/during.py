@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coopetition_interp.interventions.clamp import Clamp, check_is_clamp
-from coopetition_interp.interventions.fields import shown
+from coopetition_interp.interventions.fields import shown, whole_number
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ class During(Clamp):
 
 def _moment(value: object, name: str) -> int:
     """A moment in sequences seen; 2e6 is one."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    moment = whole_number(value)
+    if moment is None or moment < 0:
         raise ValueError(
             f"During: {name} is a number of sequences seen, whole and not negative; got "
             f"{shown(value)}"
         )
-    return value
+    return moment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 
 from coopetition_interp.one_line import clipped
 
@@ -14,6 +15,19 @@ def shown(value: object) -> str:
     except Exception:  # of a stranger's class, or an integer too long for Python to print
         text = f"<{type(value).__name__}>"
     return clipped(text)
+
+
+def integer(value: object) -> int | None:
+    """`value` as an int, numpy's too; None if it is none."""
+    is_one = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return int(value) if is_one else None  # type: ignore[call-overload]
+
+
+def whole_number(value: object) -> int | None:
+    """`value` as an int, numpy's and 2e6 too; None if it is no whole number."""
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return int(float(value)) if float(value).is_integer() else None
+    return integer(value)
 
 
 def fraction(value: object, name: str, owner: str) -> float:
@@ -35,7 +49,7 @@ def real_number(value: object, name: str, owner: str) -> float:
         ValueError: If it is not a number.
     """
     wrong = ValueError(f"{owner}: {name} must be a finite number; got {shown(value)}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):  # numpy's are among them
         raise wrong
     try:
         number = float(value)

@@ -24,7 +24,7 @@ from coopetition_interp.interventions.claims import (
     Claim,
 )
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
-from coopetition_interp.interventions.fields import shown
+from coopetition_interp.interventions.fields import integer, shown
 from coopetition_interp.interventions.model_weights import BATCH_NORM
 from coopetition_interp.one_line import clipped
 
@@ -38,11 +38,13 @@ class _Graft(Clamp):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < -1:
+        layer = integer(self.layer)
+        if layer is None or layer < -1:
             raise ValueError(
                 f"{name}: layer is a block's number, or -1 for the embedding; got "
                 f"{shown(self.layer)}"
             )
+        object.__setattr__(self, "layer", layer)
         if isinstance(self.checkpoint, str | os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         elif not isinstance(self.checkpoint, HookedTransformer):
@@ -122,6 +124,19 @@ class GraftOut(_Graft):
         return _donor_weights(self, model, lambda depth: depth > self.layer)
 
 
+_DOES_NOT_ACT = (
+    *("device", "n_devices", "dtype", "seed", "init_mode", "init_weights", "initializer_range"),
+    *("model_name", "original_architecture", "tokenizer_name", "tokenizer_prepends_bos"),
+    *("default_prepend_bos", "trust_remote_code", "decoder_start_token_id", "from_checkpoint"),
+    *("checkpoint_index", "checkpoint_label_type", "checkpoint_value", "load_in_4bit", "n_params"),
+    *("quantization_method", "use_hook_tokens", "use_attn_result", "use_split_qkv_input"),
+    *("use_attn_in", "use_hook_mlp_in", "ungroup_grouped_query_attention"),
+    *("n_layers", "n_ctx", "d_vocab", "d_vocab_out", "d_mlp", "attn_types"),
+    *("rotary_base", "rotary_base_local"),
+)
+"""Fields of a model's config that change nothing computed, or that what is grafted tells of: shapes
+of weights, and tables of rotary positions."""
+
 _OFTEN_FIXED = ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O", "pos_embed.W_pos")
 
 
@@ -192,10 +207,31 @@ def _donor_weights(
                 f"{shown(graft)}: {name} is {list(donor[name].shape)} in the donor and "
                 f"{list(own[name].shape)} in the model: a donor is a model of the same shape"
             )
+    if isinstance(graft.checkpoint, HookedTransformer):
+        _require_same_computation(graft, model.cfg, graft.checkpoint.cfg)
     return {
         name: tensor.detach().to(device=own[name].device, dtype=own[name].dtype, copy=True)
         for name, tensor in donor.items()
     }
+
+
+def _require_same_computation(
+    graft: _Graft, own: HookedTransformerConfig, donors: HookedTransformerConfig
+) -> None:
+    """Refuses a donor in memory whose weights would mean something else in the model.
+
+    Raises:
+        ValueError: Naming the field of the config in which they differ.
+    """
+    ignored = {*_DOES_NOT_ACT, *(("act_fn", "gated_mlp") if own.attn_only else ())}
+    there = donors.to_dict()
+    for name, value in own.to_dict().items():
+        if name not in ignored and there.get(name) != value:
+            raise ValueError(
+                f"{shown(graft)}: {name} is {shown(there.get(name))} in the donor and "
+                f"{shown(value)} in the model, so its weights would compute something else: a "
+                "donor is a model of the same architecture"
+            )
 
 
 def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:

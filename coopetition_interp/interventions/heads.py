@@ -70,8 +70,16 @@ def layer_heads(
         cfg: The model's config.
         layer: Which block.
         but: Head numbers to leave out.
+
+    Raises:
+        ValueError: The model has no such layer, or none of a head that is left out.
     """
-    left_out = set(but)
+    owner = f"layer_heads(layer={shown(layer)}, but={shown(but)})"
+    if not isinstance(but, Iterable):
+        raise ValueError(f"{owner}: but is a list of head numbers, as in but=[2]")
+    left_out = {as_head((layer, head), owner)[1] for head in but}
+    check_layer(layer, cfg, owner)
+    check_heads([(layer, head) for head in left_out], cfg, owner)
     return [(layer, head) for head in range(cfg.n_heads) if head not in left_out]
 
 
@@ -83,7 +91,7 @@ def check_layer(layer: int, cfg: HookedTransformerConfig, owner: object) -> None
     """
     if not 0 <= layer < cfg.n_layers:
         raise ValueError(
-            f"{shown(owner)}: the model has no block {shown(layer)}, its blocks are 0 to "
+            f"{_named(owner)}: the model has no block {shown(layer)}, its blocks are 0 to "
             f"{cfg.n_layers - 1}"
         )
 
@@ -98,6 +106,10 @@ def check_heads(heads: Iterable[Head], cfg: HookedTransformerConfig, owner: obje
         check_layer(layer, cfg, owner)
         if head >= cfg.n_heads:
             raise ValueError(
-                f"{shown(owner)}: block {layer} has no head {shown(head)}, its heads are 0 to "
+                f"{_named(owner)}: block {layer} has no head {shown(head)}, its heads are 0 to "
                 f"{cfg.n_heads - 1}"
             )
+
+
+def _named(owner: object) -> str:
+    return owner if isinstance(owner, str) else shown(owner)

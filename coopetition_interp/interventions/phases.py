@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from transformer_lens import HookedRootModule
 
-from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
+from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind, require_list
 from coopetition_interp.interventions.clamp import Clamp
 from coopetition_interp.interventions.during import During
 from coopetition_interp.interventions.fields import shown
@@ -40,7 +40,11 @@ def active_at(clamps: Iterable[Clamp], sequences_seen: int) -> tuple[Clamp, ...]
     Args:
         clamps: Clamps, some of them perhaps `During`; those that are not hold always.
         sequences_seen: The moment.
+
+    Raises:
+        TypeError: One clamp is given, not in a list.
     """
+    require_list(clamps)
     return tuple(
         clamp.clamp if isinstance(clamp, During) else clamp
         for clamp in clamps
@@ -49,7 +53,12 @@ def active_at(clamps: Iterable[Clamp], sequences_seen: int) -> tuple[Clamp, ...]
 
 
 def phases(clamps: Iterable[Clamp]) -> list[Phase]:
-    """The phases of training under clamps, in order; one if none has a time."""
+    """The phases of training under clamps, in order; one if none has a time.
+
+    Raises:
+        TypeError: See `active_at`.
+    """
+    require_list(clamps)
     clamps = tuple(clamps)
     timed = [clamp for clamp in clamps if isinstance(clamp, During)]
     moments = {0, *(int(clamp.start) for clamp in timed)}
@@ -104,8 +113,7 @@ def bind_phases(
     if isinstance(clamps, BoundClamps):
         starts, bound = [0], [bind(clamps, model)]
     else:
-        if isinstance(clamps, Clamp):
-            bind(clamps, model)  # says that clamps come in a list
+        require_list(clamps)
         clamps = tuple(clamps)
         if steps is not None:
             _check_each_is_held(clamps, steps)

@@ -9,16 +9,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from transformer_lens import ActivationCache, HookedRootModule, HookedTransformer
 
-from coopetition_interp.interventions.binding import (
-    BoundClamps,
-    Clamps,
-    bind,
-    check_hook_point,
-)
+from coopetition_interp.interventions.before_running import GuardOfInput, bind_to_run
+from coopetition_interp.interventions.binding import BoundClamps, Clamps, check_hook_point
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, ModelInput, TwoPassClamp
 from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.on_hook_points import (
@@ -60,10 +56,11 @@ def run_clamped(
     Raises:
         TypeError: If a clamp has to know exemplars from labels and is fed tokens; see `bind`.
         ValueError: If a clamp sets a hook point that the model has not or does not run, or sets
-            it to nothing; see `bind`.
+            it to nothing; if the model is held by `clamped` already; if there are no sequences, or
+            `parameters` names what the model has not; see `bind`.
         FileNotFoundError: See `bind`.
     """
-    bound = bind(clamps, model)
+    bound = bind_to_run(clamps, model, sequences, parameters)
     weights = {**(parameters or {}), **bound.donated}
     if not isinstance(model, HookedTransformer):
         return _forward(model, weights, sequences, return_type)
@@ -102,7 +99,7 @@ def run_clamped_with_cache(
         ValueError: See `run_clamped`.
         FileNotFoundError: See `bind`.
     """
-    bound = bind(clamps, model)
+    bound = bind_to_run(clamps, model, sequences, parameters)
     weights = {**(parameters or {}), **bound.donated}
     edits = _clamped_pass_edits(model, sequences, bound, weights)
     was_caching = model.is_caching
@@ -123,9 +120,10 @@ def clamped(
     """Holds clamps on a model for the length of a `with` block.
 
     Inside, use the model as ever, with `run_with_cache`, `run_with_hooks`, `hooks`: at each hook
-    point your own hooks run after the clamps, whether added before the block or inside. The first
-    pass of two-pass clamps runs on entering, so hooks of yours that are on the model by then fire
-    in it too. `reset_hooks` does not remove clamps; leaving the block does, however it is left.
+    point your own hooks run after the clamps, whether added before the block or inside. (Other
+    clamps are refused inside: give all in one list.) The first pass of two-pass clamps runs on
+    entering, so hooks of yours that are on the model by then fire in it too. `reset_hooks` does not
+    remove clamps; leaving the block does, however it is left.
 
     Gradients of several losses through one first pass need `retain_graph=True`, or `detach=True`
     in the clamp.
@@ -144,18 +142,12 @@ def clamped(
         ValueError: See `run_clamped`; also when the model is run on another input than `sequences`.
         FileNotFoundError: See `bind`.
     """
-    bound = bind(clamps, model)
+    bound = bind_to_run(clamps, model, sequences)
     edits = _clamped_pass_edits(model, sequences, bound, bound.donated)
-    batches = {id(edit.batch): edit.batch for edit in edits}.values()
-
-    def refuse_other_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        another = (args[0] if args else kwargs.get("input")) is not sequences
-        for batch in batches:
-            batch.another_input_runs = another  # so that a later look at the batch is refused too
-            if another and batch.was_looked_at:
-                raise batch.refusal()
-
-    guard = model.register_forward_pre_hook(refuse_other_input, with_kwargs=True)
+    batches = list({id(edit.batch): edit.batch for edit in edits}.values())
+    guard = model.register_forward_pre_hook(
+        GuardOfInput(bound.clamps, sequences, batches), with_kwargs=True
+    )
     try:
         with edited(model, edits), weights_in_place(model, bound.donated):
             yield model

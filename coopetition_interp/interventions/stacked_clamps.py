@@ -1,7 +1,7 @@
 """The clamps of several runs as one, for a model of each run under `torch.vmap`.
 
-Clamps that differ only in numbers to reckon with (`Clamp.numbers`), or in whose weights they graft,
-are one clamp with tensors in their place, one entry a run.
+Clamps that differ only in numbers to reckon with (`Clamp.numbers`), or `GraftIn` and `GraftOut` in
+whose weights they graft, are one clamp with tensors in their place, one entry a run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 from coopetition_interp.interventions.binding import BoundClamps
 from coopetition_interp.interventions.clamp import Clamp, full_name
 from coopetition_interp.interventions.during import During
+from coopetition_interp.interventions.grafts import GraftIn, GraftOut
 
 
 def form_of(clamps: Iterable[Clamp]) -> Hashable:
@@ -28,11 +29,11 @@ def _form(clamp: Clamp) -> Hashable:
     if isinstance(clamp, During):
         return ("During", clamp.start, clamp.stop, _form(clamp.clamp))
     kind = type(clamp)
-    grafts = kind.replaced_weights is not Clamp.replaced_weights
+    donor = "checkpoint" if isinstance(clamp, GraftIn | GraftOut) else None
     fields = []
     for each in dataclasses.fields(clamp):  # type: ignore[arg-type]
         value = getattr(clamp, each.name)
-        free = each.name in clamp.numbers or (grafts and isinstance(value, str))
+        free = each.name in clamp.numbers or (each.name == donor and isinstance(value, str))
         fields.append((each.name, "free" if free else repr(value)))
     return (full_name(kind), *fields)
 

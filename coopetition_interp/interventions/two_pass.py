@@ -31,7 +31,7 @@ from coopetition_interp.interventions.clamp import (
     TwoPassClamp,
     hold,
 )
-from coopetition_interp.interventions.fields import shown, softmax_temperature, truth
+from coopetition_interp.interventions.fields import integer, shown, softmax_temperature, truth
 from coopetition_interp.interventions.heads import Head, as_head, by_layer, check_heads, check_layer
 from coopetition_interp.interventions.heads_clamp import HeadsClamp
 
@@ -115,10 +115,11 @@ def _as_layers(layers: object, name: str) -> bool | tuple[int, ...]:
         raise ValueError(
             f"Preserve: {name} is True, False or a tuple of layers; got {shown(layers)}"
         )
-    chosen = tuple(layers)
-    if not chosen or any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in chosen):
+    chosen = [integer(layer) for layer in layers]
+    numbers = {layer for layer in chosen if layer is not None and layer >= 0}
+    if not numbers or len(numbers) < len(set(chosen)):
         raise ValueError(f"Preserve: {name} names layers by number from 0 up; got {shown(layers)}")
-    return tuple(sorted(set(chosen)))
+    return tuple(sorted(numbers))
 
 
 @dataclass(frozen=True)
@@ -216,14 +217,15 @@ def copied_logits(
     context_labels: Int[Tensor, "batch n_pairs"],
     n_labels: int,
 ) -> Float[Tensor, "batch n_labels"]:
-    """Each context label's score as its logit, -1e9 elsewhere (see `CopyFromHead`)."""
+    """Each context label's score as its logit, -1e9 (in float16 the least there is) elsewhere."""
     same = context_labels[:, :, None] == context_labels[:, None, :]
     joint = torch.where(same, label_scores[:, None, :], -torch.inf).logsumexp(2)
     # A repeated label is written once per occurrence, always the same value; its gradient must
     # come back through one of them only.
     is_first = ~same.tril(-1).any(2)
     joint = torch.where(is_first, joint, joint.detach())
-    logits = torch.full_like(joint[:, :1], MASKED_SCORE).expand(-1, n_labels)
+    masked = max(MASKED_SCORE, torch.finfo(joint.dtype).min)  # half precision ends before it
+    logits = torch.full_like(joint[:, :1], masked).expand(-1, n_labels)
     return logits.scatter(1, context_labels, joint)
 
 

@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 from torch.utils._pytree import tree_leaves
 
+from coopetition_interp.sweeps.one_run import do_run
 from coopetition_interp.training import RunConfig, state_of, train_together
 from coopetition_interp.training.machine import choose_device
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_state import look_at
-from coopetition_interp.training.shapes_together import form_of_config, form_of_task
+from coopetition_interp.training.shapes_together import (
+    LossesDifferError,
+    form_of_config,
+    form_of_task,
+)
 
 MOST_BYTES = 4_000_000_000
 """Memory that a group may take: parameters, moments, gradients and evaluation sequences."""
@@ -43,10 +48,15 @@ class Together(NamedTuple):
 
 
 def do_together(runs: Together) -> list[str]:
-    """Trains them, in whatever process it is sent to; returns what went wrong with each."""
+    """Trains them, in whatever process it is sent to; returns what went wrong with each.
+
+    If their losses turn out to be other computations, they are trained one after the other.
+    """
     problem = ""
     try:
         train_together(runs.configs, runs.paths, progress=False)
+    except LossesDifferError:
+        return [do_run(*run) for run in zip(runs.configs, runs.paths, strict=True)]
     except (ValueError, RuntimeError, OSError) as error:
         problem = str(error)
     return [

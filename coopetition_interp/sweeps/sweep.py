@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 from coopetition_interp.interruption import raise_if_asked
 from coopetition_interp.sweeps.executor import Executor, Job
 from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
+from coopetition_interp.sweeps.one_run import do_run
 from coopetition_interp.sweeps.other_config import difference, other_config
 from coopetition_interp.sweeps.plan import PlannedRun, check_plan
 from coopetition_interp.sweeps.processes import Processes
@@ -29,8 +29,6 @@ from coopetition_interp.training import (
     RunConfig,
     RunError,
     load_run,
-    resume,
-    train,
 )
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_state import look_at, state_of
@@ -138,7 +136,7 @@ class _Sweep:
         if others:
             job = executor.submit(do_together, Together([*together.values()], paths))
         else:
-            job = executor.submit(_do_run, config, *paths)
+            job = executor.submit(do_run, config, *paths)
         self.jobs[tuple(together)] = job
         self.waiting = [other for other in self.waiting if other.name not in together]
 
@@ -231,22 +229,6 @@ def run_sweep_locally(
     """
     with Processes() as processes:
         return run_sweep(plan, out, processes, workers, progress, grouping)
-
-
-def _do_run(config: RunConfig, out: str) -> str:
-    """One run, in whatever process it is sent to; returns what went wrong, or nothing."""
-    try:
-        if RunDirectory(out).config_path.exists():
-            if other := difference(RunDirectory(out).read_config(), config):
-                return f"{out} {other}"
-            resume(out, progress=False)
-        else:
-            train(config, out, progress=False)
-    except (ValueError, RuntimeError, OSError) as error:
-        return str(error) or traceback.format_exc()
-    except Exception:  # whatever it is, the other runs go on
-        return traceback.format_exc()
-    return ""
 
 
 def _problems(job: Job, n_runs: int) -> list[str]:

@@ -22,10 +22,11 @@ from coopetition_interp.interventions import (
     stack_clamps,
 )
 from coopetition_interp.training.optimizer_state import OptimizerState, pack_parameters, unpack
-from coopetition_interp.training.recorded_graph import compile_record, record
+from coopetition_interp.training.recorded_graph import compile_record
+from coopetition_interp.training.recorded_training import record_training
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.steps_at_once import StepsAtOnce
-from coopetition_interp.training.task import Batch, Loss, run_with_clamps
+from coopetition_interp.training.task import Batch, ClampedModel, Loss
 
 N_SCALES = 6
 
@@ -112,7 +113,7 @@ class GroupedStep:
         steps = range(self.steps_done, stop)
         table = [[member.scales_at(step) for member in self._members] for step in steps]
         shape = (len(steps), len(self._members), N_SCALES)
-        scales = torch.tensor(table, device=self._device).reshape(shape)
+        scales = torch.tensor(table, device=self._device, dtype=torch.float32).reshape(shape)
         return scales.transpose(1, 2).contiguous()
 
     def n_at_once(self, batches: list[Tensor]) -> int:
@@ -154,9 +155,11 @@ class GroupedStep:
             state = [tensor for group in self._groups for tensor in group]
             held = clamps.tensors
             # Each by itself, as fields are numbers: [run] for each number.
-            scales = torch.zeros(N_SCALES, len(self._members), device=self._device)
+            shape = (N_SCALES, len(self._members))
+            scales = torch.zeros(shape, device=self._device, dtype=torch.float32)
             inputs = [*state, scales, *held, *batches]
-            graph: Any = record(partial(self._step_operations, clamps), inputs)
+            operations = partial(self._step_operations, clamps)
+            graph: Any = record_training(operations, inputs, self._members[0].model, state)
             if self._members[0].compile:
                 graph, _ = compile_record(graph, inputs)
 
@@ -204,7 +207,7 @@ class GroupedStep:
         """The loss of one run, as it has it alone."""
         first = self._members[0]
         named = dict(zip(self._names, weights, strict=True))
-        run_model = partial(run_with_clamps, first.model, clamps.of_run(held), parameters=named)
+        run_model = ClampedModel(first.model, clamps.of_run(held), named)
         return first.loss(run_model, tree_unflatten(batch, self._structure))
 
     def _adam(self, updated: tuple[Tensor, ...], g: Tensor, scales: Tensor) -> None:
@@ -216,7 +219,7 @@ class GroupedStep:
         parameter.sub_(size * first / (second.sqrt() * root + _along(self._eps, g)))
 
     def _of_each(self, numbers: Sequence[float]) -> Float[Tensor, " n_runs"]:
-        return torch.tensor(numbers, device=self._device)
+        return torch.tensor(numbers, device=self._device, dtype=torch.float32)
 
 
 def _stacked(groups: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

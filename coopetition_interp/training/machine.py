@@ -21,6 +21,32 @@ def should_compile(config: RunConfig) -> bool:
     return config.compile == "yes"
 
 
+def require_real_tensors() -> None:
+    """Refuses a torch that makes tensors which cannot be trained.
+
+    Raises:
+        ConfigError: Under `torch.inference_mode`, or where the default device is "meta".
+    """
+    if torch.is_inference_mode_enabled():
+        raise ConfigError(
+            "torch.inference_mode is on, and what is made under it cannot be trained: train "
+            "outside of that block"
+        )
+    require_default_device()
+
+
+def require_default_device() -> None:
+    """Refuses a default device without memory.
+
+    Raises:
+        ConfigError: It is "meta".
+    """
+    if torch.empty(0).device.type == "meta":
+        raise ConfigError(
+            "torch's default device is meta, whose tensors hold no numbers: leave it at cpu"
+        )
+
+
 def choose_device(device: str) -> torch.device:
     """The device a config asks for.
 

@@ -99,8 +99,17 @@ def pack_parameters(model: nn.Module) -> OptimizerState:
     """Moves the model's trainable parameters into an `OptimizerState` that it then shares.
 
     See `OptimizerState.share_with`.
+
+    Raises:
+        ValueError: They are in half precision, or in several.
     """
     trainable = trainable_parameters(model)
+    precisions = {str(p.dtype).removeprefix("torch.") for p in trainable.values()}
+    if len(precisions) > 1 or precisions == {"float16"}:
+        raise ValueError(
+            f"the model is in {' and '.join(sorted(precisions))}: train it in float32 "
+            "(model.float()); float16 has no room for Adam's moments, and one precision is needed"
+        )
     packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
     large_names = [name for name in trainable if name not in packed_names]
     flat = torch.cat([trainable[name].detach().reshape(-1) for name in packed_names])

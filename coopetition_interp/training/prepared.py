@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from coopetition_interp.interventions import ByPhase
 from coopetition_interp.training.freed_memory import keep_freed_memory
+from coopetition_interp.training.machine import require_real_tensors
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
@@ -32,7 +33,12 @@ COMPILE_ABOVE_SCORED = 1_000_000
 
 
 def build_task(config: RunConfig, device: torch.device) -> Task:
-    """The task of a config, on a device, from the weights it starts from."""
+    """The task of a config, on a device, from the weights it starts from.
+
+    Raises:
+        ConfigError: See `require_real_tensors`.
+    """
+    require_real_tensors()
     task = config.build()
     if config.start_from is not None:
         load_weights(task.model, config.start_from)

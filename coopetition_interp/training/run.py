@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions.model_weights import weights_of
-from coopetition_interp.training.machine import put_on
+from coopetition_interp.training.machine import put_on, require_default_device
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
@@ -131,7 +134,9 @@ class Run:
         return model
 
     def _fresh_model(self) -> HookedRootModule:
-        return self.config.fresh_model(self.resolved)
+        require_default_device()
+        with _draws_put_back():
+            return self.config.fresh_model(self.resolved)
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:
@@ -148,6 +153,18 @@ class Run:
     def evaluation_sequences(self) -> Mapping[str, Any]:
         """The fixed sequences of each of its evaluators, made anew."""
         return self.config.make_evaluation_sequences(self)
+
+
+@contextmanager
+def _draws_put_back() -> Iterator[None]:
+    """What a block draws, or seeds as TransformerLens does, changes nobody's later draws."""
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002  others' draws
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
 
 
 def load_run(path: str | Path) -> Run:

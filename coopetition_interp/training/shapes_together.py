@@ -6,20 +6,28 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from transformer_lens import HookedTransformerConfig
 
 from coopetition_interp.config_class import ConfigError
-from coopetition_interp.interventions import form_of
+from coopetition_interp.interventions import bind, form_of
 from coopetition_interp.interventions.model_weights import running_statistics
+from coopetition_interp.training.grouped_step import MemberStep
 from coopetition_interp.training.machine import should_compile
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.overrides import dotted_fields
+from coopetition_interp.training.recorded_training import constants, record_training
 from coopetition_interp.training.run_config import RunConfig
-from coopetition_interp.training.task import Task
+from coopetition_interp.training.task import ClampedModel, Task
 
 _OF_THE_MODELS_MAKING = ("seed", "init_weights", "initializer_range", "device")
 """Fields of a model's config that do not act once it is made."""
+
+
+class LossesDifferError(ConfigError):
+    """Runs of one form have losses that are another computation, so each trains by itself."""
 
 
 def form_of_config(config: RunConfig) -> dict[str, Hashable]:
@@ -97,3 +105,38 @@ def require_equal_constants(names: Sequence[Any], tasks: Sequence[Task]) -> None
                     f"{names[0]} and {name} cannot be trained together, since their models differ "
                     f"in {tensor}, which is not trained: train them one after the other"
                 )
+
+
+def require_one_loss(names: Sequence[Any], steps: Sequence[MemberStep]) -> None:
+    """Refuses runs whose losses hold tensors or numbers of their own: the first's is used for all.
+
+    Raises:
+        LossesDifferError: Naming two of them.
+        ValueError: A loss cannot be recorded: see `record_training`.
+    """
+    first = _recorded_loss(steps[0])
+    for name, step in zip(names[1:], steps[1:], strict=True):
+        other = _recorded_loss(step)
+        held = zip(constants(first), constants(other), strict=True)
+        if first.code != other.code or not all(torch.equal(a, b) for a, b in held):
+            raise LossesDifferError(
+                f"{names[0]} and {name} cannot be trained together, since their losses use other "
+                "tensors or numbers, beside the batch and the weights: give these as part of the "
+                "batch, or train them one after the other"
+            )
+
+
+def _recorded_loss(step: MemberStep) -> GraphModule:
+    """The loss of a run as tensor operations, without clamps."""
+    trained = trainable_parameters(step.model)
+    leaves, structure = tree_flatten(step.example)
+    unclamped = bind((), step.model)
+
+    def loss(*inputs: Tensor) -> tuple[Tensor]:
+        named = dict(zip(trained, inputs, strict=False))
+        run_model = ClampedModel(step.model, unclamped, named)
+        return (step.loss(run_model, tree_unflatten(list(inputs[len(named) :]), structure)),)
+
+    inputs = [*trained.values(), *leaves]
+    with torch.no_grad():
+        return record_training(loss, inputs, step.model, list(step.state.buffers().values()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,6 +22,7 @@ from coopetition_interp.interventions import (
 )
 from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.machine import put_on
+from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_config import RunConfig
 
 Batch = Any
@@ -32,6 +32,10 @@ Batch = Any
 @runtime_checkable
 class RunModel(Protocol):
     """Runs the model, with whatever is held on it, on what the model reads."""
+
+    @property
+    def parameters(self) -> Mapping[str, Tensor]:
+        """What is trained, by name: a loss reads weights (to penalise them) here alone."""
 
     def __call__(self, input: Any, return_type: str = "logits") -> Tensor:
         """What `return_type` names, as the model's own `forward` has it."""
@@ -69,7 +73,13 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, run_model: RunModel, batch: Batch) -> Tensor:
-        """The loss of a batch: see `Loss`."""
+        """The loss of a batch: see `Loss`.
+
+        It is run once and recorded; each step repeats its operations on tensors. So it may not
+        draw (draw in `batch`) or take numbers out of tensors (`.item()`, `if`), and it reads
+        weights from `run_model.parameters`: otherwise training refuses it. Whatever else in Python
+        it looks at, such as a counter or `random.random()`, stays as it was when it was recorded.
+        """
 
     @classmethod
     def batches_together(cls, tasks: Sequence[Task]) -> Callable[[int], list[Tensor]]:
@@ -116,21 +126,33 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
     steps = range(0, config.n_steps * config.batch_size, config.batch_size)
     phased = bind_phases(config.clamps, task.model, steps=steps)
     example = moved(task.batch(0), device_of(task.model))
+    trained = trainable_parameters(task.model)
     for held in phased.bound:
         with torch.no_grad():
-            task.loss(partial(run_with_clamps, task.model, held), example)
+            task.loss(ClampedModel(task.model, held, trained), example)
     return phased
 
 
-def run_with_clamps(
-    model: HookedRootModule,
-    clamps: BoundClamps,
-    input: Any,
-    return_type: str = "logits",
-    parameters: Mapping[str, Tensor] | None = None,
-) -> Tensor:
-    """`run_clamped`, with its arguments in the order in which a `RunModel` fixes them."""
-    return run_clamped(model, input, clamps, return_type, parameters)
+@dataclass(frozen=True, eq=False)
+class ClampedModel:
+    """A model with clamps as a `RunModel`.
+
+    Attributes:
+        model: The model.
+        clamps: What is held.
+        parameters: What is trained, by name; it runs in place of the model's own.
+        running: Statistics that the model gathers in training, likewise.
+    """
+
+    model: HookedRootModule
+    clamps: BoundClamps
+    parameters: Mapping[str, Tensor]
+    running: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __call__(self, input: Any, return_type: str = "logits") -> Tensor:
+        """See `RunModel`."""
+        weights = {**self.parameters, **self.running}
+        return run_clamped(self.model, input, self.clamps, return_type, weights)
 
 
 def check_evaluators(config: RunConfig, task: Task, clamps: BoundClamps) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from functools import partial
 from time import perf_counter
 
 import torch
@@ -17,11 +16,11 @@ from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.task import (
     Batch,
+    ClampedModel,
     Loss,
     Task,
     device_of,
     moved,
-    run_with_clamps,
 )
 
 LONGEST_SECONDS = 1.0
@@ -66,9 +65,10 @@ def threads_of(config: RunConfig, task: Task, tell: bool) -> int:
 def step_on_a_copy(model: HookedRootModule, loss: Loss, batch: Batch) -> Callable[[], None]:
     """A step by torch's own autograd and Adam, at once there, with the large products of ours."""
     copy = deepcopy(model)
-    run_model = partial(run_with_clamps, copy, bind((), copy))
+    trained = trainable_parameters(copy)
+    run_model = ClampedModel(copy, bind((), copy), trained)
     # A rate of 0, or weights might become such that arithmetic is slower.
-    optimizer = torch.optim.Adam(trainable_parameters(copy).values(), lr=0.0, fused=True)
+    optimizer = torch.optim.Adam(trained.values(), lr=0.0, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()

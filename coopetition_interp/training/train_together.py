@@ -31,6 +31,7 @@ from coopetition_interp.training.shapes_together import (
     form_of_task,
     require_equal_constants,
     require_one_form,
+    require_one_loss,
 )
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
@@ -128,6 +129,7 @@ def _train_unfinished(
         tasks = [member.training.task for member in members]
         require_one_form(paths, [form_of_task(task) for task in tasks])
         require_equal_constants(paths, tasks)
+        require_one_loss(paths, [member.step for member in members])
         for member in members:
             member.begin()
         total = sum(sequences_asked(member.config) for member in members)

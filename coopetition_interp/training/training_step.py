@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -20,11 +19,12 @@ from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind
 from coopetition_interp.training.optimizer_state import OptimizerState, pack_parameters, unpack
-from coopetition_interp.training.recorded_graph import compile_record, record
+from coopetition_interp.training.recorded_graph import compile_record
+from coopetition_interp.training.recorded_training import record_training
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
 from coopetition_interp.training.steps_at_once import StepsAtOnce
-from coopetition_interp.training.task import Batch, Loss, models_own_loss, run_with_clamps
+from coopetition_interp.training.task import Batch, ClampedModel, Loss, models_own_loss
 
 STEPS_AHEAD = 100
 """Steps for which Adam's numbers are made at a time."""
@@ -42,12 +42,16 @@ class TrainingStep:
         compile: Whether to compile the graph; without a compiler it falls back, with a warning.
         state: Of another step of the same model, to go on from there; None to begin.
         loss: From a way to run the clamped model, and a batch, to the loss. By default the model's
-            own, `return_type="loss"`.
+            own, `return_type="loss"`. What it may not do: see `Task.loss`.
         n_at_once: Steps that `several` takes in one launch; by default what pays on the device.
 
     Attributes:
         state: Parameters and moments.
         compiled: Whether the compiled graph is in use.
+
+    Raises:
+        ValueError: The loss or a clamp does what cannot be recorded (see `record_training`), or
+            the model is in half precision.
     """
 
     def __init__(
@@ -71,14 +75,14 @@ class TrainingStep:
         self.loss = loss
         tensors, self._structure = tree_flatten(example)
         self._example_shapes = _shapes(tensors)
-        scales = torch.zeros(2, device=tensors[0].device)
+        scales = torch.zeros(2, device=tensors[0].device, dtype=torch.float32)
         self._scales_ahead, self._ahead_from = scales.new_empty(0, 2), 0
         inputs = self._graph_inputs(scales, tensors)
-        recorded = record(self._step_operations, inputs)
+        written = list(self.state.buffers().values())
+        recorded = record_training(self._step_operations, inputs, model, written)
         self._graph, self.compiled = (
             compile_record(recorded, inputs) if compile else (recorded, False)
         )
-        written = list(self.state.buffers().values())
         self._at_once = StepsAtOnce(self._one_step, written, scales, tensors, n_at_once)
 
     @property
@@ -139,7 +143,8 @@ class TrainingStep:
         if not 0 <= step - self._ahead_from < len(self._scales_ahead):
             steps = range(step, step + STEPS_AHEAD)
             table = [self.optimizer.scales_at(each, self.n_steps) for each in steps]
-            self._scales_ahead = torch.tensor(table, device=self._scales_ahead.device)
+            device = self._scales_ahead.device
+            self._scales_ahead = torch.tensor(table, device=device, dtype=torch.float32)
             self._ahead_from = step
         return self._scales_ahead[step - self._ahead_from]
 
@@ -160,9 +165,7 @@ class TrainingStep:
         leaves = [weight.detach().requires_grad_() for weight in weights]
         named = dict(zip(self.state.names, leaves, strict=True))
         batch = tree_unflatten(list(leaves_of_batch), self._structure)
-        run_model = partial(
-            run_with_clamps, self.model, self.clamps, parameters={**named, **running}
-        )
+        run_model = ClampedModel(self.model, self.clamps, named, running)
         with torch.enable_grad(), _in_training_mode(self.model):
             loss = self.loss(run_model, batch)
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)

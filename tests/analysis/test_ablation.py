@@ -172,3 +172,9 @@ def test_a_head_that_writes_nothing_changes_nothing(sequences):
     table = single_head_ablations(model, sequences)
     assert abs(table.loss_change[2]) < 1e-12
     assert (np.abs(table.loss_change[[0, 1, 3]]) > 1e-6).all()
+
+
+@pytest.mark.parametrize(("layer", "head"), [(1, -1), (1, 9), (2, 0)])
+def test_a_head_that_is_not_there_is_never_alone(model, layer, head):
+    with pytest.raises(ValueError, match=r"numbers from 0 up|no head 9|no block 2"):
+        head_alone(model, layer, head)

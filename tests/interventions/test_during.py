@@ -5,6 +5,7 @@ import pytest
 import torch
 from same_weights import same_weights
 from small_models import small_model
+from toy_models.unchecked import without_shape_checks
 
 from coopetition_interp.analysis.checkpoints import (
     evaluate_checkpoints,
@@ -48,6 +49,15 @@ def test_what_holds_when():
         assert clamps == active_at(CLAMPS, start)
     assert phases([ABLATE]) == [(0, None, (ABLATE,))]
     assert phases([]) == [(0, None, ())]
+
+
+def test_one_clamp_is_no_list():
+    for ask in (lambda: active_at(ABLATE, 0), lambda: phases(ABLATE)):
+        with (
+            without_shape_checks(),
+            pytest.raises(TypeError, match=r"clamps come in a list: \[AblateHeads"),
+        ):
+            ask()
 
 
 def test_one_thing_for_each_phase_made_when_needed():

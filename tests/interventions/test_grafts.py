@@ -6,6 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 from small_models import small_model, small_sequences
+from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from coopetition_interp.interventions import (
     AblateHeads,
@@ -165,3 +166,21 @@ def test_a_with_block_gives_the_weights_back(donor):
         assert torch.equal(tensor, own[name]), name
     assert all(p.requires_grad for p in model.trainable_parameters().values())
     assert "unembed.W_U" in model.trainable_parameters()
+
+
+@pytest.mark.parametrize("graft", [GraftIn, GraftOut])
+@pytest.mark.parametrize(
+    "change",
+    [{"act_fn": "gelu"}, {"attn_scale": 1.0}, {"eps": 1e-3}, {"attn_scores_soft_cap": 5.0}],
+)
+def test_a_donor_in_memory_that_computes_otherwise_is_refused(graft, change):
+    def token_model(**changes):
+        shape = {"d_model": 16, "n_heads": 2, "d_head": 8, "d_mlp": 32, "d_vocab": 11, "n_ctx": 8}
+        cfg = {**shape, "n_layers": 2, "act_fn": "relu", "device": "cpu", **changes}
+        return HookedTransformer(HookedTransformerConfig(**cfg))
+
+    (name,) = change
+    model = token_model()
+    bind([graft(token_model(seed=3), 0)], model)
+    with pytest.raises(ValueError, match=rf"{name} is .* in the donor and .* in the model, so its"):
+        bind([graft(token_model(**change), 0)], model)

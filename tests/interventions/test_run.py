@@ -1,5 +1,6 @@
 """Clamps run eagerly, over many checkpoints, traced with their gradient, and in a `with` block."""
 
+import numpy as np
 import pytest
 import torch
 from small_models import leaves, n_hooks, query_loss_gradients, small_model, small_sequences
@@ -253,13 +254,23 @@ def test_own_hooks_run_after_clamps_in_a_with_block(added):
     assert n_hooks(model) == 0
 
 
-def test_with_blocks_nest():
+def test_other_clamps_are_refused_where_some_are_held():
     model, sequences = small_model(), small_sequences()
-    outer, inner = [PreviousTokenHeads([(0, 1)])], [AblateHeads([(1, 2)])]
-    with clamped(model, sequences, outer), clamped(model, sequences, inner):
-        nested = model(sequences, return_type="query_logits")
-    assert_equal_but_for_rounding(nested, run_clamped(model, sequences, outer + inner))
+    held, other = [Preserve(values=True)], [AblateHeads([(0, head) for head in range(4)])]
+    told = r"clamped already, by Preserve.*, which would undo what AblateHeads.*both in one list"
+    with clamped(model, sequences, held):
+        with pytest.raises(ValueError, match=told):
+            run_clamped(model, sequences, other)
+        with pytest.raises(ValueError, match=told):
+            run_clamped_with_cache(model, sequences, other)
+        with pytest.raises(ValueError, match=told), clamped(model, sequences, other):
+            pass
+        nothing_more = run_clamped(model, sequences, [])
+    assert_equal_but_for_rounding(nothing_more, run_clamped(model, sequences, held))
     assert n_hooks(model) == 0
+    with clamped(model, sequences, []):  # nothing is held
+        inside = run_clamped(model, sequences, other)
+    assert_equal_but_for_rounding(inside, run_clamped(model, sequences, other))
 
 
 def test_with_block_refuses_another_batch_where_the_clamp_depends_on_it():
@@ -301,3 +312,4 @@ def test_layer_heads():
     cfg = small_model().cfg
     assert layer_heads(cfg, 1) == [(1, 0), (1, 1), (1, 2), (1, 3)]
     assert layer_heads(cfg, 0, but=[2]) == [(0, 0), (0, 1), (0, 3)]
+    assert layer_heads(cfg, 0, but=np.array([2, 3])) == [(0, 0), (0, 1)]

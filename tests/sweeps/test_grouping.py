@@ -2,11 +2,18 @@
 
 import math
 import re
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
+import torch
+import torch.nn.functional as F
+from own_task import FirstTokenConfig, FirstTokenTask
+from same_weights import same_weights
 from small_models import DIVERGING
 from test_sweep import InThisProcess, states
 
+from coopetition_interp.config_class import config_class
 from coopetition_interp.interventions import GraftIn, PreviousTokenHeads
 from coopetition_interp.sweeps import PlannedRun, run_sweep
 from coopetition_interp.sweeps import grouping as grouping_module
@@ -114,3 +121,40 @@ def test_one_that_fails_or_differs_stops_no_other_of_its_group(config, tmp_path)
     assert re.match(r"(the loss is (nan|inf)|\S+ is not finite) ?.*at step", messages["bad"])
     assert "data_seed" in messages["differs"]
     assert math.isfinite(load_run(tmp_path / "good").metrics.training_loss.iloc[-1])
+
+
+@dataclass(kw_only=True)
+class TaughtTask(FirstTokenTask):
+    """Its loss is by a teacher of the run's own."""
+
+    teacher: torch.Tensor
+
+    def loss(self, run_model, batch):
+        return F.cross_entropy(run_model(batch)[:, -1], self.teacher[batch[:, 0]])
+
+
+@config_class
+class TaughtConfig(FirstTokenConfig):
+    task: Literal["taught"] = "taught"
+
+    def build(self):
+        generator = torch.Generator().manual_seed(self.data_seed)
+        return TaughtTask(
+            model=self.fresh_model({}),
+            evaluation_sequences=self.make_evaluation_sequences(None),
+            config=self,
+            teacher=torch.randperm(self.d_vocab, generator=generator),
+        )
+
+
+def test_runs_that_turn_out_to_have_other_losses_are_trained_one_after_the_other(tmp_path):
+    base = TaughtConfig(n_sequences=320, n_threads=1)
+    plan = [PlannedRun(str(seed), base.replace(data_seed=seed)) for seed in (3, 4)]
+    executor = InThisProcess()
+    table = run_sweep(plan, tmp_path / "sweep", executor, 1, progress=False)
+    assert set(states(table).values()) == {"finished"}
+    assert executor.submitted == ["3-and-1-more"]
+    for planned in plan:
+        alone = train(planned.resolve({}), tmp_path / planned.name, progress=False)
+        swept = load_run(tmp_path / "sweep" / planned.name)
+        assert same_weights(swept.weights(), alone.weights())

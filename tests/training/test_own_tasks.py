@@ -1,11 +1,14 @@
 """A task of a user's own is trained, saved, loaded, clamped and swept as those of the toolkit."""
 
+import random
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from own_task import FirstTokenConfig
+from transformer_lens import HookedTransformerConfig
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
 from coopetition_interp.interventions import AblateHeads
@@ -18,6 +21,7 @@ from coopetition_interp.training import (
     load_run,
     resume,
     train,
+    train_together,
 )
 
 CONFIG = FirstTokenConfig(
@@ -80,3 +84,40 @@ def test_the_base_of_configs_is_none_itself():
         RunConfig.from_dict({"task": "nothing"})
     with pytest.raises(ConfigError, match=r"task must be text; got \['tokens'\]"):
         RunConfig.from_dict({"task": ["tokens"]})
+
+
+def test_a_model_read_back_leaves_draws_alone(run, monkeypatch):
+    """Also that of a config which seeds the whole program, as TransformerLens's `seed` does."""
+    drawn, fresh_model = [], FirstTokenConfig.fresh_model
+
+    def seeding(self, resolved):
+        HookedTransformerConfig(
+            n_layers=1, d_model=8, d_head=4, n_ctx=4, attn_only=True, d_vocab=8, seed=0
+        )
+        return fresh_model(self, resolved)
+
+    monkeypatch.setattr(FirstTokenConfig, "fresh_model", seeding)
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        load_run(run.path).model()
+        drawn.append((torch.rand(()).item(), random.random(), np.random.rand()))  # noqa: NPY002
+    assert len({*drawn[0], *drawn[1]}) == 6
+
+
+def test_where_torch_makes_nothing_that_trains_that_is_said(run, tmp_path):
+    with torch.inference_mode(), pytest.raises(ConfigError, match="inference_mode is on"):
+        train(CONFIG, tmp_path / "inference", progress=False)
+    for go in (
+        lambda: train(CONFIG, tmp_path / "meta", progress=False),
+        lambda: train_together([CONFIG], tmp_path, progress=False),
+        lambda: run.model(),
+    ):
+        with torch.device("meta"), pytest.raises(ConfigError, match="default device is meta"):
+            go()
+
+
+def test_one_clamp_in_place_of_a_list_is_told():
+    with pytest.raises(ConfigError, match="clamps must be a list, each item a Clamp; got Ablate"):
+        CONFIG.replace(clamps=AblateHeads([(0, 0)]))

@@ -77,7 +77,8 @@ class RepeatedTokens(Config):
 
     def draw(self, n: int, generator: torch.Generator, held_out: bool = False) -> Drawn:
         """Draws sequences; held-out ones are drawn alike."""
-        every_token = torch.rand(n, self.d_vocab, generator=generator).argsort(1)
+        shape = (n, self.d_vocab)
+        every_token = torch.rand(shape, generator=generator, dtype=torch.float32).argsort(1)
         block = every_token[:, : self.n_block]
         last_start = self.n_block - self.n_excerpt
         starts = torch.randint(0, last_start + 1, (n, self.n_excerpts), generator=generator)
@@ -139,30 +140,39 @@ class TokenFile(Config):
             tensors, _ = read_tensor_file(self.path)
         except UnreadableFileError as error:
             raise ConfigError(f"{error}: write it anew by save_tokens") from error
-        tokens = tensors.get(TOKENS)
-        if tokens is None or tokens.ndim != 2 or tokens.is_floating_point() or not tokens.numel():
-            raise ConfigError(
-                f"{self.path} has no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write "
-                "it by save_tokens"
-            )
-        if tokens.dtype == torch.bool or tokens.is_complex() or int(tokens.min()) < 0:
-            raise ConfigError(f"{self.path}: tokens are integers from 0")
-        loaded = LoadedTokens(tokens.long(), self.held_out)
-        if loaded.n_train < 1:
-            raise ConfigError(f"{self.path}: all of its {len(tokens)} sequences would be held out")
-        return loaded
+        return _checked(tensors.get(TOKENS), self.held_out, str(self.path))
+
+
+def _checked(tokens: object, held_out: float, where: str) -> LoadedTokens:
+    """Tokens that can be trained on.
+
+    Raises:
+        ConfigError: They are none, or all would be held out.
+    """
+    is_table = isinstance(tokens, Tensor) and tokens.ndim == 2 and tokens.numel()
+    if not isinstance(tokens, Tensor) or not is_table or tokens.is_floating_point():
+        raise ConfigError(
+            f"{where} has no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write such a "
+            "one by save_tokens"
+        )
+    if tokens.dtype == torch.bool or tokens.is_complex() or int(tokens.min()) < 0:
+        raise ConfigError(f"{where}: tokens are integers from 0")
+    loaded = LoadedTokens(tokens.long(), held_out)
+    if loaded.n_train < 1:
+        raise ConfigError(f"{where}: all of its {len(tokens)} sequences would be held out")
+    return loaded
 
 
 def save_tokens(path: str | Path, tokens: Int[Tensor, "n_sequences n_tokens"]) -> TokenFile:
     """Writes token sequences of the user's own to a file to be trained on.
 
     Raises:
-        ConfigError: See `TokenFile.load`.
+        ConfigError: See `TokenFile.load`; nothing is written.
         OSError: It could not be written.
     """
-    write_tensor_file(path, {TOKENS: tokens}, {})
     source = TokenFile(path=str(path))
-    source.load()
+    _checked(tokens, source.held_out, f"what is to be saved as {path}")
+    write_tensor_file(path, {TOKENS: tokens}, {})
     return source
 
 

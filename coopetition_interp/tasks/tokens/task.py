@@ -131,7 +131,8 @@ def _to_predict(
 ) -> TokenSequences:
     if config.objective == "next_token":
         return next_tokens(drawn.tokens)
-    masked = torch.rand(drawn.tokens.shape, generator=generator) < config.masked_share
+    drawn_below_1 = torch.rand(drawn.tokens.shape, generator=generator, dtype=torch.float32)
+    masked = drawn_below_1 < config.masked_share
     return masked_tokens(drawn.tokens, masked, mask_token=source.d_vocab)
 
 

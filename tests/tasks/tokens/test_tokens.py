@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from same_weights import same_weights
+from toy_models.unchecked import without_shape_checks
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
 from coopetition_interp.files.tensor_file import write_tensor_file
@@ -314,3 +316,27 @@ def test_configs_of_tasks(tmp_path):
     missing = SMALL.replace(tokens=TokenFile(path=str(tmp_path / "nothing")))
     with pytest.raises(FileNotFoundError):
         missing.build()
+
+
+def test_what_cannot_be_trained_on_is_not_saved(tmp_path):
+    path = tmp_path / "tokens.safetensors"
+    save_tokens(path, torch.arange(20).reshape(4, 5))
+    for wrong in (torch.randn(4, 5), -torch.ones(4, 5, dtype=torch.int64), [[1, 2]], torch.ones(3)):
+        with (
+            without_shape_checks(),
+            pytest.raises(ConfigError, match=r"what is to be saved as .*tokens"),
+        ):
+            save_tokens(path, wrong)
+    assert TokenFile(path=str(path)).load().tokens.shape == (4, 5)
+
+
+@pytest.mark.parametrize("objective", ["next_token", "masked"])
+def test_torchs_default_dtype_changes_nothing(objective, tmp_path):
+    config = SMALL.replace(objective=objective, n_sequences=320)
+    expected = train(config, tmp_path / "float32", progress=False).weights()
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = train(config, tmp_path / "float64", progress=False)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same_weights(run.weights(), expected)

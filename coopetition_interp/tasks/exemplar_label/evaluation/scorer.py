@@ -91,7 +91,12 @@ class Scorer:
         Args:
             sequences: The sequences.
             W_U: `unembedding_by_label()` of the model as it is now, if at hand.
+
+        Raises:
+            ValueError: There are no sequences.
         """
+        if len(sequences) == 0:
+            raise ValueError("there are no sequences to score")
         device = device_of(self.model)
         if self.metrics == "in_context" and not sequences.carries_right_label.any():
             meaningless = torch.full((len(sequences),), float("nan"), device=device)

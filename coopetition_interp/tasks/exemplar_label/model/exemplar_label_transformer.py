@@ -23,6 +23,11 @@ from coopetition_interp.tasks.exemplar_label.model.token_embedding import (
 from coopetition_interp.tasks.exemplar_label.sequences.sequences import Sequences
 
 RETURN_TYPES = ("logits", "query_logits", "normalised_query", "loss", "both", None)
+NOT_READ = (
+    *("parallel_attn_mlp", "use_local_attn", "n_key_value_heads", "use_qk_norm"),
+    *("output_logits_soft_cap", "use_normalization_before_and_after"),
+)
+"""Fields of a TransformerLens config that the joined blocks or the unembedding do not go by."""
 QUERY_RETURN_TYPES = ("query_logits", "normalised_query", "loss")
 ReturnType = Literal["logits", "query_logits", "normalised_query", "loss", "both"] | None
 
@@ -88,6 +93,13 @@ class ExemplarLabelTransformer(SequenceHookedTransformer):
             raise ValueError(
                 f"n_ctx is 2 * n_pairs + 1, so an odd number of at least 3; got {cfg.n_ctx}"
             )
+        for name in NOT_READ:
+            given = getattr(cfg, name, None)
+            if given and not (name == "output_logits_soft_cap" and given < 0):
+                raise ValueError(
+                    f"{name} is {given!r}, which this model does not go by: leave it out, or take "
+                    "a HookedTransformer on tokens"
+                )
         if d_feature < 1:
             raise ValueError(f"d_feature must be at least 1; got {d_feature}")
         if sinusoidal_base is not None and cfg.positional_embedding_type != "standard":

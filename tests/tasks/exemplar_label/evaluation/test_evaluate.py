@@ -4,7 +4,7 @@ import jaxtyping
 import pytest
 import torch
 
-from coopetition_interp.interventions import AblateHeads
+from coopetition_interp.interventions import AblateHeads, Preserve, clamped
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate, score_model
 from coopetition_interp.tasks.exemplar_label.features import gaussian_features
 from coopetition_interp.tasks.exemplar_label.model import ModelConfig
@@ -151,3 +151,18 @@ def test_the_model_is_not_run_for_in_context_metrics_that_no_sequence_has():
     for values in scores.values():
         assert values.shape == (len(iwl),)
         assert values.isnan().all()
+
+
+@pytest.mark.parametrize("metrics", ["all", "in_context"])
+def test_no_sequences_are_refused(metrics):
+    with pytest.raises(ValueError, match="there are no sequences to score"):
+        evaluate(a_model(), {"icl": SEQUENCES["icl"][:0]}, metrics=metrics)
+
+
+def test_in_a_with_block_it_says_where_clamps_go():
+    model, clamps = a_model(), [Preserve(patterns=True)]
+    with (
+        clamped(model, SEQUENCES["icl"], clamps),
+        pytest.raises(ValueError, match=r"Preserve.*holds for .* give evaluate the clamps"),
+    ):
+        evaluate(model, {"icl": SEQUENCES["icl"]})

@@ -226,3 +226,23 @@ def test_editing_keys_and_values_of_the_last_block_is_the_same_on_the_query_alon
     assert shapes == [(7, 5, 8, 8)] * 4  # all tokens, either way
     torch.testing.assert_close(alone, whole)
     assert not torch.allclose(alone, plain)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"parallel_attn_mlp": True},
+        {"use_local_attn": True, "window_size": 2, "attn_types": ["local", "local"]},
+        {"n_key_value_heads": 1},
+        {"use_qk_norm": True},
+        {"output_logits_soft_cap": 1.0},
+        {"use_normalization_before_and_after": True},
+    ],
+)
+def test_what_it_would_not_go_by_is_refused(given):
+    shape = {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "n_ctx": 5, "d_vocab": 7}
+    cfg = {**shape, "act_fn": "relu", "device": "cpu"}
+    ExemplarLabelTransformer(cfg, d_feature=6)
+    (name, *_) = given
+    with pytest.raises(ValueError, match=f"{name} is .*, which this model does not go by"):
+        ExemplarLabelTransformer({**cfg, **given}, d_feature=6)
