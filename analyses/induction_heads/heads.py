@@ -31,10 +31,13 @@ def heads_at_end(run: ExemplarLabelRun) -> pd.DataFrame:
     return head_strengths(run.model("last"), run.evaluation_sequences["train"])
 
 
-@measure(n_sequences=1000)
-def heads_alike(run: ExemplarLabelRun, n_sequences: int) -> pd.DataFrame:
-    """Correlations of layer 1's attention deltas over sequences, at the end, by pair of heads."""
-    deltas = attention_deltas(run.model("last"), training_sequences(run, n_sequences))
+@measure()
+def heads_alike(run: ExemplarLabelRun) -> pd.DataFrame:
+    """Correlations of layer 1's attention deltas over sequences, at the end, by pair of heads.
+
+    On the sequences that the run was evaluated on.
+    """
+    deltas = attention_deltas(run.model("last"), run.evaluation_sequences["train"])
     return delta_correlations(deltas, layer=1)
 
 
