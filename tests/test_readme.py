@@ -34,7 +34,7 @@ def test_the_clamp_of_ones_own_runs_as_it_is_written():
     names = {"__name__": "readme_clamp"}
     exec(compile(code, "README.md", "exec", dont_inherit=True), names)
     model, sequences = small_model(), small_sequences()
-    halved = ci.run_clamped(model, sequences, [names["HalveValues"](layers=(0,))])
+    halved = ci.run_clamped(model, sequences, [names["HalveLayers"](layers=(0,))])
     assert not halved.equal(ci.run_clamped(model, sequences, []))
 
 

@@ -190,6 +190,6 @@ def test_a_script_needs_no_runs(run_script, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "\nundecided\n" in printed
     numbers = pd.read_csv(tmp_path / "fig4_6a_phase_change_numbers.csv")
-    assert list(numbers.columns) == ["rule", "published", "ours", "verdict"]
+    assert list(numbers.columns) == ["claim", "rule", "published", "ours", "verdict"]
     assert all(ours in printed for ours in numbers["ours"])
     assert (tmp_path / "fig4_6a_phase_change.html").is_file()
