@@ -43,10 +43,10 @@ def draw(tables: Tables) -> go.Figure:
 
 
 WHY = """
-At the published rate neither run has learned: the one from scratch in 8M sequences, the one with the
-graft in 4M. At ten times the rate a graft of main's end reaches 0.75 after 0.32M sequences, main
-itself after 0.48M (one initialisation), so that 4M may be too short here. That was not tested by a
-longer run.
+At the published rate neither run has learned: the one from scratch in 8M sequences, the one with
+the graft in 4M. At ten times the rate (one initialisation) the one with the graft is at 0.75 after
+0.32M sequences and the one from scratch after less than 1M, so that these lengths may be too short
+at the published rate. That was not tested by a longer run.
 """
 
 PUBLISHED = {
