@@ -216,8 +216,7 @@ def beside(tables: Tables) -> list[Beside]:
         return float(np.trapezoid(difference, difference.index) / np.ptp(difference.index))
 
     values = by_seed_at_end(tables[""], by_time)
-    rule = NumberRule("the difference of 3b, averaged over sequences seen", values, "under", 0.05)
-    return [Beside(rule.statement, rule.found)]
+    return [Beside.of_seeds("the difference of 3b, averaged over sequences seen", values)]
 
 
 def _wide(rows: pd.DataFrame) -> pd.DataFrame:

@@ -120,8 +120,7 @@ def beside(tables: Tables) -> list[Beside]:
     for part in PARTS[1:]:
         rows = tables[""][tables[""]["part"] == part]
         values = by_seed(rows, lambda of_seed: of_seed["standard_errors"].iloc[0])
-        rule = NumberRule(f"rise of {NAMES[part]}, in standard errors", values, "over", 3.0)
-        found.append(Beside(rule.statement, rule.found))
+        found.append(Beside.of_seeds(f"rise of {NAMES[part]}, in standard errors", values))
     return found
 
 

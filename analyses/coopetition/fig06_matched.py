@@ -71,8 +71,7 @@ def beside(tables: Tables) -> list[Beside]:
     ends = by_seed(tables["main"], lambda run: moments_of(run).end)
     lengths = by_seed(tables["matched"], lambda run: run["sequences_seen"].max())
     shares = {seed: lengths[seed] / ends.get(seed, math.nan) for seed in lengths}
-    rule = NumberRule("length of matched training, in main's", shares, "over", 1.0)
-    return [Beside(rule.statement, rule.found)]
+    return [Beside.of_seeds("length of matched training, in main's", shares)]
 
 
 if __name__ == "__main__":

@@ -54,8 +54,7 @@ def beside(tables: Tables) -> list[Beside]:
     crossings = by_seed(tables[""], lambda run: moments_of(run).crossing)
     lengths = by_seed(tables[""], lambda run: run["sequences_seen"].max())
     ratios = {seed: lengths[seed] / crossings[seed] for seed in lengths}
-    rule = NumberRule("length, in crossings", ratios, "over", 15.0)
-    return [Beside(rule.statement, rule.found)]
+    return [Beside.of_seeds("length, in crossings", ratios)]
 
 
 if __name__ == "__main__":

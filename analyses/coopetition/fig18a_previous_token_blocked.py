@@ -114,10 +114,7 @@ def beside(tables: Tables) -> list[Beside]:
     for pair, rows in elimination.groupby("match_in_pair"):
         statement = f"ICL at the end, blocked, the match in pair {int(str(pair)) + 1}"
         found[statement] = by_seed(rows, lambda of_seed: of_seed["icl"].iloc[0])
-    return [
-        Beside(statement, NumberRule(statement, values, "over", 0.0).found)
-        for statement, values in found.items()
-    ]
+    return [Beside.of_seeds(statement, values) for statement, values in found.items()]
 
 
 def _highest_icl(runs: pd.DataFrame) -> dict[int, float]:

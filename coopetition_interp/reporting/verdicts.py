@@ -58,8 +58,7 @@ class NumberRule:
     @property
     def interval(self) -> SeedInterval | None:
         """Over the seeds that have the number; None if none has."""
-        there = [value for value in self.values.values() if math.isfinite(value)]
-        return seed_interval(there) if there else None
+        return _interval(self.values)
 
     @property
     def rule(self) -> str:
@@ -93,9 +92,7 @@ class NumberRule:
     @property
     def found(self) -> str:
         """What was found, in words."""
-        without = [seed for seed, value in self.values.items() if not math.isfinite(value)]
-        told = f"; seeds without it: {', '.join(map(str, without))}" if without else ""
-        return f"{self.interval or 'no seed has it'}{told}"
+        return _in_words(self.values)
 
 
 @dataclass(frozen=True)
@@ -180,6 +177,16 @@ class Beside:
     statement: str
     found: str
 
+    @classmethod
+    def of_seeds(cls, statement: str, values: Mapping[int, float]) -> Beside:
+        """A number of each seed, told as a `NumberRule` tells it.
+
+        Args:
+            statement: What the number is.
+            values: By seed; NaN where a seed has no such number.
+        """
+        return cls(statement, _in_words(values))
+
     @property
     def rule(self) -> str:
         """What stands in a rule's place."""
@@ -204,3 +211,14 @@ def verdict_of(rules: Sequence[Rule], single_run: bool = False) -> Verdict:
         if verdict in verdicts:
             return verdict
     return "agrees (one run)" if "agrees (one run)" in verdicts else "reproduced"
+
+
+def _interval(values: Mapping[int, float]) -> SeedInterval | None:
+    there = [value for value in values.values() if math.isfinite(value)]
+    return seed_interval(there) if there else None
+
+
+def _in_words(values: Mapping[int, float]) -> str:
+    without = [seed for seed, value in values.items() if not math.isfinite(value)]
+    told = f"; seeds without it: {', '.join(map(str, without))}" if without else ""
+    return f"{_interval(values) or 'no seed has it'}{told}"
