@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from coopetition_interp.analysis.moments import moments_of
-from coopetition_interp.reporting.study import by_seed
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training import Run
 

@@ -25,6 +25,7 @@ from analyses.coopetition.at_end import (
 from coopetition_interp.analysis.checkpoints import spread_checkpoints, strengths_over_checkpoints
 from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.analysis.weight_swaps import weight_swap
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import add_seed_curves
@@ -241,8 +242,8 @@ def _difference(of_run: pd.DataFrame, swapped: pd.DataFrame) -> pd.Series:
 
 def _null(tables: Tables) -> dict[int, float]:
     """The difference that another seed's weights make; NaN for a seed that has none."""
-    runs = dict(list(tables[""].groupby("init_seed")))
-    without = {int(str(seed)): math.nan for seed in runs}
+    runs = rows_by_seed(tables[""])
+    without = dict.fromkeys(runs, math.nan)
     if "null" not in tables:
         return without
     null = tables["null"].assign(fixed="second half")

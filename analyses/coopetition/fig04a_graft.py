@@ -14,9 +14,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.analysis.moments import first_reaching
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 LEARNED = 0.75

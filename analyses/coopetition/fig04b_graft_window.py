@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.analysis.moments import first_reaching
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
@@ -47,15 +48,14 @@ def rules(tables: Tables) -> list[Rule]:
     """By seed: which grafts reach 0.75. Without the graft of a moment nothing is told of it."""
     first, *between, last = sorted(moment for moment in tables[""]["moment"].unique() if moment > 0)
     middle, earliest, latest, random = {}, {}, {}, {}
-    for seed, runs in tables[""].groupby("init_seed"):
+    for seed, runs in rows_by_seed(tables[""]).items():
         learned = {
             moment: first_reaching(run, "icl", LEARNED) is not None
             for moment, run in runs.groupby("moment")
         }
-        key = int(str(seed))
         from_the_middle = [learned.get(moment) for moment in between]
-        middle[key] = True if any(from_the_middle) else None if None in from_the_middle else False
-        earliest[key], latest[key], random[key] = (
+        middle[seed] = True if any(from_the_middle) else None if None in from_the_middle else False
+        earliest[seed], latest[seed], random[seed] = (
             not learned[moment] if moment in learned else None for moment in (first, last, 0)
         )
     return [

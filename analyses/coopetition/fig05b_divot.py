@@ -22,10 +22,11 @@ from coopetition_interp.analysis.paired_divot import (
     paired_curve,
 )
 from coopetition_interp.analysis.peaks import EMERGED
+from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule, YesNoRule
 from coopetition_interp.training import Run
@@ -94,15 +95,15 @@ def rules(tables: Tables) -> list[Rule]:
     """The rise is clear, and it begins while ICL rises."""
     total = tables[""][tables[""]["part"] == "loss"]
     inside = {}
-    for seed, run in tables["curves"].groupby("init_seed"):
+    for seed, run in rows_by_seed(tables["curves"]).items():
         of_seed = total[total["init_seed"] == seed]
         highest = evaluator_curve(run, "icl")["value"].max()
         begins = first_reaching(run, "icl", EMERGED)
         nearly = first_reaching(run, "icl", 0.5 + 0.9 * (highest - 0.5))
         if of_seed.empty or begins is None or nearly is None:
-            inside[int(str(seed))] = False
+            inside[seed] = False
         else:
-            inside[int(str(seed))] = bool(begins <= of_seed["low"].iloc[0] <= nearly)
+            inside[seed] = bool(begins <= of_seed["low"].iloc[0] <= nearly)
     return [
         NumberRule(
             "rise of CIWL's total loss, in standard errors of the paired difference",

@@ -14,9 +14,10 @@ import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 
 MATCHED = ("flip_matched", "icl_matched")

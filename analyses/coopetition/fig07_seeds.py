@@ -10,10 +10,10 @@ import math
 
 import pandas as pd
 import plotly.graph_objects as go
-from pandas.api.typing import DataFrameGroupBy
 
 from analyses.coopetition.fig01b_transience import rules as transience_rules
 from coopetition_interp.analysis.moments import moments_of
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
@@ -42,8 +42,8 @@ def rules(tables: Tables) -> list[Rule]:
     """Figure 1b's rules hold for every run, and all cross at similar times."""
     runs = tables[""]
     first_data, first_init = runs["data_seed"].min(), runs["init_seed"].min()
-    by_init = runs[runs["data_seed"] == first_data].groupby("init_seed")
-    by_data = runs[runs["init_seed"] == first_init].groupby("data_seed")
+    by_init = rows_by_seed(runs[runs["data_seed"] == first_data])
+    by_data = rows_by_seed(runs[runs["init_seed"] == first_init], "data_seed")
     crossings = pd.Series([moments_of(run).crossing for _, run in _runs(tables)], dtype=float)
     crossed = len(crossings) > 1 and crossings.notna().all()
     variation = crossings.std() / crossings.mean()
@@ -63,16 +63,16 @@ def rules(tables: Tables) -> list[Rule]:
     ]
 
 
-def _as_in_figure_1b(runs: DataFrameGroupBy) -> dict[int, bool | None]:
+def _as_in_figure_1b(runs: dict[int, pd.DataFrame]) -> dict[int, bool | None]:
     """None for a run that is too short for one of the rules and meets the others."""
     shown: dict[int, bool | None] = {}
-    for seed, run in runs:
+    for seed, run in runs.items():
         found = [
             None if math.isnan(value) else rule.holds_for(value)
             for rule in transience_rules({"": run})
             for value in rule.values.values()
         ]
-        shown[int(str(seed))] = False if False in found else None if None in found else True
+        shown[seed] = False if False in found else None if None in found else True
     return shown
 
 

@@ -16,9 +16,12 @@ import plotly.graph_objects as go
 from analyses.coopetition.sizes import FULL_SIZE, of_size, size_panels, size_rules
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of, value_at
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule, YesNoRule
+
+FIVE_DRAWINGS = (12_800, 5)
 
 MOVED = 0.05
 """By how much ICL has to fall, and to rise again, for a resurgence."""
@@ -48,21 +51,16 @@ PUBLISHED = {
 def rules(tables: Tables) -> list[Rule]:
     """Figure 9's, transience, resurgence."""
     runs = tables[""]
+    full, five_drawings = (rows_by_seed(of_size(runs, size)) for size in (FULL_SIZE, FIVE_DRAWINGS))
     return [
         *size_rules(runs),
         YesNoRule(
             "transient at 12,800 x 20",
-            {
-                int(str(seed)): _is_transient(run)
-                for seed, run in of_size(runs, FULL_SIZE).groupby("init_seed")
-            },
+            {seed: _is_transient(run) for seed, run in full.items()},
         ),
         YesNoRule(
             "resurgent at 12,800 x 5",
-            {
-                int(str(seed)): _is_resurgent(run)
-                for seed, run in of_size(runs, (12_800, 5)).groupby("init_seed")
-            },
+            {seed: _is_resurgent(run) for seed, run in five_drawings.items()},
         ),
     ]
 
@@ -90,9 +88,9 @@ def _is_resurgent(run: pd.DataFrame, window: int = 1) -> bool:
 def beside(tables: Tables) -> list[Beside]:
     """Resurgence of the smoothed curve, at the size where it is claimed and at the full size."""
     found = []
-    for size, name in (((12_800, 5), "12,800 x 5"), (FULL_SIZE, "12,800 x 20")):
-        runs = of_size(tables[""], size).groupby("init_seed")
-        smoothed = {int(str(seed)): _is_resurgent(run, SMOOTHED) for seed, run in runs}
+    for size, name in ((FIVE_DRAWINGS, "12,800 x 5"), (FULL_SIZE, "12,800 x 20")):
+        runs = rows_by_seed(of_size(tables[""], size))
+        smoothed = {seed: _is_resurgent(run, SMOOTHED) for seed, run in runs.items()}
         rule = YesNoRule(f"resurgent at {name}, on means of {SMOOTHED} evaluations", smoothed)
         found.append(Beside(rule.statement, rule.found))
     return found

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.moments import moments_of, value_at
+from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 
@@ -37,8 +38,8 @@ PUBLISHED = {
 def rules(tables: Tables) -> list[Rule]:
     """CIWL at main's crossing, or at the one-layer run's end if that is later; highest ICL."""
     ratios = {}
-    mains = dict(list(tables["main"].groupby("init_seed")))
-    for seed, run in tables["one_layer"].groupby("init_seed"):
+    mains = rows_by_seed(tables["main"])
+    for seed, run in rows_by_seed(tables["one_layer"]).items():
         main = mains.get(seed)
         crossing = None if main is None else moments_of(main).crossing
         end = float(run["sequences_seen"].max())
@@ -46,7 +47,7 @@ def rules(tables: Tables) -> list[Rule]:
         own = value_at(run, "ciwl", moment)
         of_main = None if main is None else value_at(main, "ciwl", moment)
         both = own is not None and of_main is not None
-        ratios[int(str(seed))] = own / of_main if both else float("nan")  # type: ignore[operator]
+        ratios[seed] = own / of_main if both else float("nan")  # type: ignore[operator]
     highest = by_seed(tables["one_layer"], lambda run: evaluator_curve(run, "icl")["value"].max())
     return [
         NumberRule(

@@ -17,10 +17,11 @@ from analyses.coopetition.at_end import first_sequences
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.interventions import run_clamped_with_cache
+from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.sequences import summarise
@@ -56,7 +57,7 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
         "main": study.curves("main", data_seed=2),
         "elimination": study.measured(elimination, "blocked"),
     }
-    if any(run.is_finished and run.about["role"] == SELF_ATTENDING for run in study.planned()):
+    if study.runs(SELF_ATTENDING):
         tables[SELF_ATTENDING] = study.curves(SELF_ATTENDING)
     return tables
 
@@ -78,7 +79,7 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """Two-sided: ICL stays away, and CIWL is neither later nor sooner."""
-    mains = {int(str(seed)): run for seed, run in tables["main"].groupby("init_seed")}
+    mains = rows_by_seed(tables["main"])
 
     def difference(run: pd.DataFrame) -> float | None:
         main = mains.get(int(run["init_seed"].iloc[0]))
@@ -111,8 +112,9 @@ def beside(tables: Tables) -> list[Beside]:
     found["attention of layer 0 from the second label to the first exemplar, blocked"] = by_seed(
         elimination, lambda rows: rows["attention_3_to_0"].iloc[0]
     )
-    for pair, rows in elimination.groupby("match_in_pair"):
-        statement = f"ICL at the end, blocked, the match in pair {int(str(pair)) + 1}"
+    for pair in sorted(elimination["match_in_pair"].unique()):
+        rows = elimination[elimination["match_in_pair"] == pair]
+        statement = f"ICL at the end, blocked, the match in pair {pair + 1}"
         found[statement] = by_seed(rows, lambda of_seed: of_seed["icl"].iloc[0])
     return [Beside.of_seeds(statement, values) for statement, values in found.items()]
 

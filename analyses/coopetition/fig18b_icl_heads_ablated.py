@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from coopetition_interp.analysis.moments import moments_of, value_at
+from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
 
 
@@ -37,8 +38,7 @@ PUBLISHED = {
 
 def rules(tables: Tables) -> list[Rule]:
     """It emerges, it crosses, and both later than in main of the same seed."""
-    ablated = {int(str(seed)): run for seed, run in tables["ablated"].groupby("init_seed")}
-    mains = {int(str(seed)): run for seed, run in tables["main"].groupby("init_seed")}
+    ablated, mains = (rows_by_seed(tables[role]) for role in ("ablated", "main"))
     own = {seed: moments_of(run) for seed, run in ablated.items()}
     of_main = {seed: moments_of(mains[seed]) for seed in own if seed in mains}
 

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from analyses.coopetition.scales import FULL_SIZE
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.seed_curves import evaluator_panels
-from coopetition_interp.reporting.study import by_seed
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 

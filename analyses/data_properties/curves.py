@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from coopetition_interp.analysis.peaks import shape_of
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import CurveStyle
@@ -189,12 +190,12 @@ def trends(
         NaN for a seed one of whose runs is not finished.
     """
     slopes = {}
-    for seed, rows in found.groupby("init_seed"):
+    for seed, rows in rows_by_seed(found).items():
         slope = math.nan
         told = rows["finished"].all() and (not emerged or rows["emerged"].all())
         if len(rows) > 1 and told:
             slope = float(np.polyfit(scale(rows[over].to_numpy(dtype=float)), rows[column], 1)[0])
-        slopes[int(str(seed))] = slope
+        slopes[seed] = slope
     return slopes
 
 
@@ -209,9 +210,9 @@ def each_seed(
         holds: Whether it holds, from the rows of a seed; None or NA if that cannot be told.
     """
     by_seed: dict[int, bool | None] = {}
-    for seed, rows in found.groupby("init_seed"):
+    for seed, rows in rows_by_seed(found).items():
         told = holds(rows) if rows["finished"].all() else None
-        by_seed[int(str(seed))] = None if told is None or told is pd.NA else bool(told)
+        by_seed[seed] = None if told is None or told is pd.NA else bool(told)
     return YesNoRule(statement, by_seed)
 
 

@@ -30,6 +30,7 @@ from analyses.data_properties.curves import (
     swept_panels,
     trends,
 )
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
@@ -67,8 +68,8 @@ def rules(tables: Tables) -> list[Rule]:
     """On held-out classes."""
     icl = tables["icl"]
     mixed = icl[icl["p_bursty"].between(0, 1, inclusive="neither")]
-    fallen = mixed["fall"].where(_may_be_lost(mixed))
-    largest = {int(str(seed)): falls.max() for seed, falls in fallen.groupby(mixed["init_seed"])}
+    fallen = mixed.assign(fall=mixed["fall"].where(_may_be_lost(mixed)))
+    largest = by_seed(fallen, lambda rows: rows["fall"].max())
     for seed in mixed.loc[~mixed["finished"], "init_seed"]:
         largest[int(seed)] = float("nan")
     return [

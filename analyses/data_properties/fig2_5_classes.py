@@ -35,6 +35,7 @@ from analyses.data_properties.curves import (
     swept_panels,
 )
 from coopetition_interp.analysis.moments import value_at
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
@@ -72,10 +73,7 @@ def rules(tables: Tables) -> list[Rule]:
     icl, iwl = tables["icl"], tables["iwl"]
     fewest, rises, falls, matched = PUBLISHED
     *_, few, many, _ = [0, 0, 0, *sorted(icl["n_classes"].unique())]
-    differences = {
-        int(str(seed)): _at_equal_exposure(rows, few, many)
-        for seed, rows in tables[""].groupby("init_seed")
-    }
+    differences = by_seed(tables[""], lambda rows: _at_equal_exposure(rows, few, many))
     return [
         NumberRule(
             fewest, number_of(icl, "height", n_classes=icl["n_classes"].min()), "under", 0.55

@@ -29,6 +29,7 @@ from analyses.data_properties.curves import (
     planned_curves,
 )
 from coopetition_interp.analysis.peaks import window_mean
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import TEMPLATE
@@ -94,14 +95,12 @@ def rules(tables: Tables) -> list[Rule]:
         one, none = (number_of(bars, column, exponent=exponent) for exponent in (1.0, 0.0))
         return less(one, none)
 
-    largest = bars.groupby("init_seed")["rare"].apply(lambda rare: rare.max(skipna=False))
+    largest = by_seed(bars, lambda rows: rows["rare"].max(skipna=False))
     return [
         NumberRule(icl, change("icl"), "under", 0.0),
         NumberRule(common, change("common"), "over", 0.0),
         each_seed(both, bars, lambda rows: ((rows["icl"] > HIGH) & (rows["common"] > HIGH)).any()),
-        NumberRule(
-            rare, {int(str(seed)): float(value) for seed, value in largest.items()}, "under", 0.02
-        ),
+        NumberRule(rare, largest, "under", 0.02),
     ]
 
 

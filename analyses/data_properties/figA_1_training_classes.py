@@ -24,8 +24,9 @@ from analyses.data_properties.curves import (
     swept_panels,
 )
 from coopetition_interp.analysis.peaks import window_mean
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 ALL_DRAWINGS = "ICL on training classes less held-out ones, mean of the run"
@@ -35,11 +36,9 @@ ONE_DRAWING = f"one drawing a class: {ALL_DRAWINGS}"
 def table(study: Study) -> dict[str, pd.DataFrame]:
     """Metrics at every share of bursty sequences, and those of one drawing a class."""
     burstiness = planned_curves(study, "burstiness")
-    any_finished = any(
-        run.about["role"] == "variation" and run.is_finished for run in study.planned()
-    )
-    one = planned_curves(study, "variation") if any_finished else burstiness[:0].assign(noise=0.0)
-    return {"": burstiness, "one_drawing": one}
+    none = burstiness[:0].assign(noise=0.0)
+    one_drawing = planned_curves(study, "variation") if study.runs("variation") else none
+    return {"": burstiness, "one_drawing": one_drawing}
 
 
 def draw(tables: Tables) -> go.Figure:

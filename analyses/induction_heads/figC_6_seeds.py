@@ -20,10 +20,11 @@ from analyses.induction_heads.each_seed import NO_SEED
 from analyses.induction_heads.heads import head_names, seed_colours, training_sequences
 from coopetition_interp.analysis.ablation import all_but_one_ablations
 from coopetition_interp.analysis.attention_strengths import induction_strength
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.packed_index import StudyError
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import TEMPLATE
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 from coopetition_interp.tasks.exemplar_label import ExemplarLabelRun

@@ -29,8 +29,9 @@ from analyses.data_properties.curves import (
 )
 from coopetition_interp.analysis.moments import moments_of
 from coopetition_interp.analysis.peaks import shape_of, window_mean
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
-from coopetition_interp.reporting.study import Study, by_seed
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.style import sequence_count
 from coopetition_interp.reporting.verdicts import Beside, NumberRule, Rule
 

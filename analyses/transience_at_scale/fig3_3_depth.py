@@ -29,6 +29,7 @@ from analyses.data_properties.curves import (
 )
 from analyses.transience_at_scale.beside_default import beside_default, default_of
 from coopetition_interp.analysis.seed_intervals import seed_interval
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
@@ -60,8 +61,8 @@ def rules(tables: Tables) -> list[Rule]:
     icl = tables["icl"]
     transient, no_trend, no_later, alike = PUBLISHED
     told = icl["emerged"].fillna(False) & ~icl["rising"].fillna(True)
-    falling = icl["slope"].where(told)
-    ratios = {int(str(seed)): _ratio(slopes) for seed, slopes in falling.groupby(icl["init_seed"])}
+    falling = icl.assign(slope=icl["slope"].where(told))
+    ratios = by_seed(falling, lambda runs: _ratio(runs["slope"]))
     return [
         each_seed(transient, icl, all_transient),
         _no_trend(no_trend, icl, "height"),

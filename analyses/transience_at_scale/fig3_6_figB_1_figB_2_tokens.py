@@ -33,6 +33,7 @@ from analyses.data_properties.curves import (
     size_names,
     swept_panels,
 )
+from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
@@ -75,16 +76,17 @@ def rules(tables: Tables) -> list[Rule]:
     found: list[Rule] = []
     for claim, n_exemplars in ((MANY, icl["n_exemplars"].min()), (FEWER, icl["n_exemplars"].max())):
         of_size = icl[icl["n_exemplars"] == n_exemplars]
-        seeds = [(int(str(seed)), runs) for seed, runs in of_size.groupby("initialisation")]
-        where = [(seed, runs) for seed, runs in seeds if not _emerges_nowhere(runs)]
-        heights = {seed: _mean_height(runs) for seed, runs in where}
+        seeds = rows_by_seed(of_size, "initialisation")
+        where = {seed: runs for seed, runs in seeds.items() if not _emerges_nowhere(runs)}
+        heights = {seed: _mean_height(runs) for seed, runs in where.items()}
+        transient = {seed: _transient(runs) for seed, runs in where.items()}
         default = {seed: heights_of_default.get(seed, math.nan) for seed in heights}
         found += [
-            YesNoRule(TRANSIENT, {seed: _transient(runs) for seed, runs in where}, claim=claim),
+            YesNoRule(TRANSIENT, transient, claim=claim),
             NumberRule(LOWER, less(heights, default), "under", 0.0, claim),
         ]
         if claim == MANY:
-            found.append(_some_without(dict(seeds)))
+            found.append(_some_without(seeds))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -282,16 +281,3 @@ def _require_same_plan(study: Study, earlier: Study) -> None:
                 f"{earlier.path} has a run {run.name} which the plan has not, or which is another "
                 "there: pack it at the same preset of the same plan"
             )
-
-
-def by_seed(
-    table: pd.DataFrame, number: Callable[[pd.DataFrame], float | None]
-) -> dict[int, float]:
-    """A number of each initial seed's part of a table; NaN where there is none.
-
-    Args:
-        table: With a column `init_seed`.
-        number: Of the rows of one seed.
-    """
-    numbers = {int(str(seed)): number(rows) for seed, rows in table.groupby("init_seed")}
-    return {seed: math.nan if value is None else float(value) for seed, value in numbers.items()}
