@@ -46,6 +46,7 @@ def load_study(
         at_published_scale=preset is not None and preset == published,
         earlier=kept,
         plan_file=plan_file,
+        preset=preset,
     )
 
 

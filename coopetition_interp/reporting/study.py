@@ -37,6 +37,7 @@ class Study:
         earlier: A packed copy of the same plan. Its runs stand in for those that are not finished
             here.
         plan_file: The plan's file, for what is told of runs that are not there.
+        preset: Of the sweep, for the same.
 
     Raises:
         StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
@@ -50,11 +51,13 @@ class Study:
         at_published_scale: bool = False,
         earlier: Study | None = None,
         plan_file: str | Path = "analyses/NAME/runs.py",
+        preset: str | None = None,
     ):
         self.path = Path(path)
         self.plan = list(plan)
         self.earlier = earlier
-        self._sweep = f"coopetition-interp sweep {plan_file} --out"
+        at_preset = f" --preset {preset}" if preset else ""
+        self._sweep = f"coopetition-interp sweep {plan_file}{at_preset} --out"
         self.tables_used: dict[Path, Path] = {}
         self._digests: dict[str, str] = {}
         if not self.path.is_dir():

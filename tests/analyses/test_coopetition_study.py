@@ -76,6 +76,14 @@ def test_a_missing_role_is_told(name, study):
         load(name).draw(study)
 
 
+def test_the_command_that_makes_missing_runs_names_the_preset(tmp_path):
+    plan_file = FOLDER / "runs.py"
+    study = load_study(tmp_path, plan_file, "tiny")
+    command = rf"sweep {plan_file} --preset tiny --out {tmp_path}`"
+    with pytest.raises(StudyError, match=command):
+        study.require("main")
+
+
 def test_a_packed_study_gives_the_same_figures(study, tmp_path):
     name = "sec4_composition"
     whole = load(name).draw(study)
