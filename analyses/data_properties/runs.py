@@ -97,7 +97,7 @@ SCALES: dict[str, Scale] = {
         seeds={
             "burstiness": FIVE,
             "variation": THREE,
-            "labels": THREE,
+            "labels": FIVE,
             "classes": FIVE,
             "zipf": THREE,
             "architecture": (5,),
