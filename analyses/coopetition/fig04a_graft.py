@@ -45,9 +45,9 @@ def draw(tables: Tables) -> go.Figure:
 
 WHY = """
 At the published rate neither run has learned: the one from scratch in 8M sequences, the one with
-the graft in 4M. At ten times the rate (one initialisation) the one with the graft is at 0.75 after
-0.32M sequences and the one from scratch after less than 1M, so that these lengths may be too short
-at the published rate. That was not tested by a longer run.
+the graft in 4M. At ten times the rate (two initialisations) the ones with the graft are at 0.75
+after 0.32M and 0.14M sequences and the ones from scratch after 0.86M and 0.88M, so that these
+lengths may be too short at the published rate. That was not tested by a longer run.
 """
 
 PUBLISHED = {

@@ -86,11 +86,12 @@ def table(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Tables) -> go.Figure:
-    """The evaluators of all kinds of run."""
+    """The evaluators of all kinds of run, main's as far as the blocked runs go."""
     panels = {"labels cannot attend to the previous token": tables["blocked"]}
     if SELF_ATTENDING in tables:
         panels["labels attend to themselves alone"] = tables[SELF_ATTENDING]
-    panels["main"] = tables["main"]
+    main, length = tables["main"], tables["blocked"]["sequences_seen"].max()
+    panels["main"] = main[main["sequences_seen"] <= length]
     return evaluator_panels(panels, ("icl", "ciwl", "flip"), "Without previous-token heads")
 
 
