@@ -22,7 +22,7 @@ from coopetition_interp.analysis.paired_divot import (
     paired_curve,
 )
 from coopetition_interp.analysis.peaks import EMERGED
-from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
+from coopetition_interp.reporting.by_seed import rows_by_seed, value_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
@@ -107,7 +107,7 @@ def rules(tables: Tables) -> list[Rule]:
     return [
         NumberRule(
             "rise of CIWL's total loss, in standard errors of the paired difference",
-            by_seed(total, lambda of_seed: of_seed["standard_errors"].iloc[0]),
+            value_by_seed(total, "standard_errors"),
             "over",
             3.0,
         ),
@@ -120,7 +120,7 @@ def beside(tables: Tables) -> list[Beside]:
     found = []
     for part in PARTS[1:]:
         rows = tables[""][tables[""]["part"] == part]
-        values = by_seed(rows, lambda of_seed: of_seed["standard_errors"].iloc[0])
+        values = value_by_seed(rows, "standard_errors")
         found.append(Beside.of_seeds(f"rise of {NAMES[part]}, in standard errors", values))
     return found
 

@@ -21,7 +21,7 @@ from coopetition_interp.analysis.evaluator_curve import evaluator_curve
 from coopetition_interp.analysis.right_label_places import with_right_label_in
 from coopetition_interp.interventions import run_clamped_with_cache
 from coopetition_interp.interventions.clamp import MASKED_SCORE
-from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed
+from coopetition_interp.reporting.by_seed import by_seed, rows_by_seed, value_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import evaluator_panels
@@ -146,21 +146,19 @@ def beside(tables: Tables) -> list[Beside]:
         statement = f"highest ICL, {told[SELF_ATTENDING]}"
         found[statement] = _highest_icl(tables[SELF_ATTENDING])
     elimination = tables["elimination"]
-    found["attention of layer 0 from the second label to the first exemplar, blocked"] = by_seed(
-        elimination, lambda rows: rows["attention_3_to_0"].iloc[0]
+    found["attention of layer 0 from the second label to the first exemplar, blocked"] = (
+        value_by_seed(elimination, "attention_3_to_0")
     )
     for pair in sorted(elimination["match_in_pair"].unique()):
         rows = elimination[elimination["match_in_pair"] == pair]
         statement = f"ICL at the end, blocked, the match in pair {pair + 1}"
-        found[statement] = by_seed(rows, lambda of_seed: of_seed["icl"].iloc[0])
+        found[statement] = value_by_seed(rows, "icl")
     for column, how in (
         ("icl", "as trained"),
         ("hidden", "the first exemplar hidden from the second label"),
     ):
         statement = f"ICL at the checkpoint where it is highest, blocked, {how}"
-        found[statement] = by_seed(
-            tables["hidden"], lambda of_seed, column=column: of_seed[column].iloc[0]
-        )
+        found[statement] = value_by_seed(tables["hidden"], column)
     return [Beside.of_seeds(statement, values) for statement, values in found.items()]
 
 

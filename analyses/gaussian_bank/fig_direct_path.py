@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analyses.coopetition.figC_1_embedding import share_left, without_heads_or_embedding
+from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.evaluators import evaluator_curves
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
@@ -37,7 +38,7 @@ PUBLISHED = {"share of above-chance CIWL left without any head": "0.25 on real c
 def rules(tables: Tables) -> list[Rule]:
     """The statistic of Appendix C.1, at the run's last checkpoint, with the opposite claim."""
     ciwl = tables["without_heads"].query("evaluator == 'ciwl'")
-    left = {int(seed): share_left(rows, "heads") for seed, rows in ciwl.groupby("init_seed")}
+    left = by_seed(ciwl, lambda rows: share_left(rows, "heads"))
     return [NumberRule("share of above-chance CIWL left without any head", left, "over", 0.5)]
 
 

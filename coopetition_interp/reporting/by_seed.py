@@ -29,3 +29,13 @@ def by_seed(
     """
     numbers = {seed: number(rows) for seed, rows in rows_by_seed(table).items()}
     return {seed: math.nan if value is None else float(value) for seed, value in numbers.items()}
+
+
+def value_by_seed(table: pd.DataFrame, column: str) -> dict[int, float]:
+    """A column's value in the one row of each initial seed, or in its first.
+
+    Args:
+        table: With a column `init_seed`.
+        column: Which one.
+    """
+    return by_seed(table, lambda rows: rows[column].iloc[0])
