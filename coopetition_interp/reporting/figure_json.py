@@ -12,7 +12,7 @@ from plotly.io.json import to_json_plotly
 
 from coopetition_interp.reporting.style import TEMPLATE
 
-MOST_POINTS = 200
+MOST_POINTS = 400
 """Points of a line: of a longer one every second, third... is kept."""
 
 DEFAULT_HEIGHT = 460
