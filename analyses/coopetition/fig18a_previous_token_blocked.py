@@ -111,8 +111,8 @@ At ten times the published learning rate labels that cannot read the token befor
 in context, by elimination: the second label reads the first exemplar (0.12 of its attention). Where
 a blocked run's ICL is highest, hiding that one token from it takes ICL from 0.65 to chance (0.50,
 means of three seeds); at the end ICL is 0.70 where the match is in the first pair, 0.48 where it is
-in the second. CIWL is not late but early there: 0.14 above main's, where in-context learning comes
-first.
+in the second. In one seed whose labels read nothing but themselves ICL stays at 0.53. CIWL is not
+late but early there: 0.14 above main's, where in-context learning comes first.
 """
 
 
