@@ -6,6 +6,7 @@ without; at 12,800 x 5 it rises again after its fall (Appendix B, Figure 10).
 A fall and a rise by 0.05 between any two evaluations is also found in runs of the full size without
 MLPs, where nothing comes back: evaluations differ by that much by chance. So beside that rule
 stands the same on means of 9 evaluations (added on 2026-11-28, before any run with MLPs was made).
+A run that ends before the fall that is asked for tells neither way (2026-11-29, before them too).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import plotly.graph_objects as go
 
 from analyses.coopetition.sizes import FULL_SIZE, of_size, size_panels, size_rules
 from coopetition_interp.analysis.evaluator_curve import evaluator_curve
-from coopetition_interp.analysis.moments import moments_of, value_at
+from coopetition_interp.analysis.moments import RISEN, moments_of, value_at
 from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
@@ -65,13 +66,15 @@ def rules(tables: Tables) -> list[Rule]:
     ]
 
 
-def _is_transient(run: pd.DataFrame) -> bool:
+def _is_transient(run: pd.DataFrame) -> bool | None:
     moments = moments_of(run)
     peak = value_at(run, "flip", moments.peak)
-    return peak is not None and peak > 0.55 and moments.crossing is not None
+    if peak is None or peak <= 0.55:
+        return False
+    return True if moments.crossing is not None else None
 
 
-def _is_resurgent(run: pd.DataFrame, window: int = 1) -> bool:
+def _is_resurgent(run: pd.DataFrame, window: int = 1) -> bool | None:
     """ICL falls by `MOVED` from its highest so far, then rises by as much from its lowest since."""
     highest, lowest = 0.0, None
     for value in evaluator_curve(run, "icl")["value"].rolling(window).mean().dropna():
@@ -82,7 +85,8 @@ def _is_resurgent(run: pd.DataFrame, window: int = 1) -> bool:
                 return True
         elif value <= highest - MOVED:
             lowest = value
-    return False
+    still_to_fall = lowest is None and highest >= RISEN
+    return None if still_to_fall else False
 
 
 def beside(tables: Tables) -> list[Beside]:

@@ -120,6 +120,23 @@ def test_noise_is_no_resurgence_of_the_smoothed_curve():
     assert list(found.values()) == ["in 1 of 1 seeds", "in 0 of 1 seeds"]
 
 
+def test_a_run_with_mlps_that_ends_before_its_fall_tells_neither_way():
+    full, five = {"n_classes": 12_800, "n_exemplars": 20}, {"n_classes": 12_800, "n_exemplars": 5}
+
+    def found(curves, n_sequences=LENGTH):
+        tables = [runs(curves, n_sequences=n_sequences, **size) for size in (full, five)]
+        rules = by_statement(figure("fig10_mlps").rules({"": pd.concat(tables)}))
+        names = ("transient at 12,800 x 20", "resurgent at 12,800 x 5")
+        return tuple(rules[name].holds[5] for name in names)
+
+    comes_back = {**BURSTY, "icl": ((3, 0.5), (8, 0.89), (14, 0.6), (24, 0.8))}
+    assert found(comes_back) == (True, True)
+    assert found(BURSTY) == (True, False)
+    assert found(LEARNS) == (None, None)
+    assert found(BURSTY, n_sequences=6_000) == (None, None)
+    assert found(NO_ICL) == (False, False)
+
+
 def swapped(fixed, difference, seen):
     rows = [
         {
