@@ -38,8 +38,8 @@ def draw(tables: Tables) -> go.Figure:
 
 WHY = """
 At ten times the published rate no graft learns in its 1M sequences, in three initialisations (ICL
-at most 0.53, from random weights). The graft of main's end learns in 0.14M to 0.32M. Grafts from 1.2M
-on come to answer with a label of the context (their loss falls from over 10 to between 1.0 and
+at most 0.53, from random weights). The graft of main's end learns in 0.14M to 0.32M. Grafts from
+1.2M on come to answer with a label of the context (their loss falls from over 10 to between 1.0 and
 2.3), but not with the right one. That is not for want of the previous-token pattern: with one
 perfect previous-token head held in layer 0 the graft from 1.2M stays at 0.52 in 0.5M sequences, as
 random weights do (two initialisations, by hand). It speaks for block 1: CIWL-only training does not
