@@ -93,6 +93,8 @@ def _train(options: argparse.Namespace) -> None:
     config = preset(options.preset)
     if options.features is not None:
         config = config.replace(features=FeatureFile(path=str(options.features)))
+    if options.clamp and any(each.startswith("clamps=") for each in options.overrides):
+        raise ConfigError("clamps= would replace those of --clamp: give all by one of the two")
     config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
     config = config.with_overrides(options.overrides)
     # Downloads are allowed: the config is the user's own words, no file's.

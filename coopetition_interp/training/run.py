@@ -84,6 +84,11 @@ class Run:
         if not kept:
             raise RunError(f"{self.path} holds no checkpoints")
         if isinstance(sequences_seen, str):
+            if sequences_seen not in ("first", "last"):
+                raise RunError(
+                    f"{sequences_seen!r} is no checkpoint of {self.path}: give a number of "
+                    'sequences seen, "first" or "last"'
+                )
             sequences_seen = kept[0] if sequences_seen == "first" else kept[-1]
         if sequences_seen not in kept:
             nearest = min(kept, key=lambda seen: abs(seen - sequences_seen))
@@ -91,7 +96,7 @@ class Run:
                 f"{self.path} has no checkpoint at {sequences_seen} sequences; the nearest is at "
                 f"{nearest}"
             )
-        return RunDirectory(self.path).checkpoint_path(sequences_seen)
+        return RunDirectory(self.path).checkpoint_path(int(sequences_seen))
 
     def nearest_checkpoint(self, sequences_seen: float) -> int:
         """The kept checkpoint closest to this many sequences seen."""

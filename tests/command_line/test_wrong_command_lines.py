@@ -35,6 +35,7 @@ WRONG = [
     ["train", "huge", "--out", "x"],
     ["train", NEW_LINE, "--out", "x"],
     ["train", "n_sequences=640", "--out", "x"],
+    [*TRAIN, "clamps=[]", "--clamp", "AblateHeads([(0, 0)])"],
     ["train", "tiny", "tiny", "--out", "x"],
     ["train", "tiny", "--out"],
     ["train", "tiny", "--out", ""],
