@@ -90,11 +90,12 @@ def _train(options: argparse.Namespace) -> None:
         raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
     if options.preset is None or options.out is None:
         raise ConfigError("train needs a preset and --out DIR, or --resume DIR")
+    for field, option in (("features", options.features), ("clamps", options.clamp)):
+        if option and any(each.startswith(f"{field}=") for each in options.overrides):
+            raise ConfigError(f"{field}= would replace what its option gives: give one of the two")
     config = preset(options.preset)
     if options.features is not None:
         config = config.replace(features=FeatureFile(path=str(options.features)))
-    if options.clamp and any(each.startswith("clamps=") for each in options.overrides):
-        raise ConfigError("clamps= would replace those of --clamp: give all by one of the two")
     config = config.replace(clamps=tuple(parse_clamp(text) for text in options.clamp))
     config = config.with_overrides(options.overrides)
     # Downloads are allowed: the config is the user's own words, no file's.

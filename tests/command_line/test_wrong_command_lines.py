@@ -36,6 +36,7 @@ WRONG = [
     ["train", NEW_LINE, "--out", "x"],
     ["train", "n_sequences=640", "--out", "x"],
     [*TRAIN, "clamps=[]", "--clamp", "AblateHeads([(0, 0)])"],
+    [*TRAIN, "features=null", "--features", "FILE"],
     ["train", "tiny", "tiny", "--out", "x"],
     ["train", "tiny", "--out"],
     ["train", "tiny", "--out", ""],
