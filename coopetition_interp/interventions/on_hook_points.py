@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch
 from coopetition_interp.interventions.fields import shown
+
+FORMS_LOGITS = ("logits", "query_logits", "loss", "both")
+"""Return types for which every part of the model is run."""
 
 
 @dataclass(eq=False)
@@ -71,6 +75,24 @@ def check_all_fired(edits: Iterable[PlacedEdit]) -> None:
                 f"{shown(edit.clamp)} needs the hook point {edit.name}, which this model has but "
                 "does not run: nothing would be held there"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class CheckOfRun:
+    """On a model that is held by `clamped`: `check_all_fired`, of the part that each run is of."""
+
+    edits: list[PlacedEdit]
+
+    def __call__(
+        self, model: HookedTransformer, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any
+    ) -> None:
+        """Called after each run of the model."""
+        given = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+        start, stop = given.get("start_at_layer"), given.get("stop_at_layer")
+        layers = range(model.cfg.n_layers)[start:stop]
+        is_whole = start is stop is None and given.get("return_type", "logits") in FORMS_LOGITS
+        of_layers = tuple(f"blocks.{layer}." for layer in layers)
+        check_all_fired(e for e in self.edits if is_whole or e.name.startswith(of_layers))
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from coopetition_interp.interventions.binding import BoundClamps, Clamps, check_
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, ModelInput, TwoPassClamp
 from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.on_hook_points import (
+    FORMS_LOGITS,
+    CheckOfRun,
     PlacedEdit,
     check_all_fired,
     edited,
@@ -25,9 +27,6 @@ from coopetition_interp.interventions.on_hook_points import (
 )
 
 NamesFilter = str | Sequence[str] | Callable[[str], bool]
-
-FORMS_LOGITS = ("logits", "query_logits", "loss", "both")
-"""Return types for which every part of the model is run."""
 
 
 def run_clamped(
@@ -139,7 +138,8 @@ def clamped(
 
     Raises:
         TypeError: See `run_clamped`.
-        ValueError: See `run_clamped`; also when the model is run on another input than `sequences`.
+        ValueError: See `run_clamped`, some of it when the model is run inside; also when it is run
+            on another input than `sequences`.
         FileNotFoundError: See `bind`.
     """
     bound = bind_to_run(clamps, model, sequences)
@@ -148,10 +148,12 @@ def clamped(
     guard = model.register_forward_pre_hook(
         GuardOfInput(bound.clamps, sequences, batches), with_kwargs=True
     )
+    check = model.register_forward_hook(CheckOfRun(edits), with_kwargs=True)
     try:
         with edited(model, edits), weights_in_place(model, bound.donated):
             yield model
     finally:
+        check.remove()
         guard.remove()
 
 

@@ -8,18 +8,45 @@ without Python, autograd or one kernel launch per small operation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch._inductor.config as inductor_config
 from torch import Tensor
 from torch._inductor.cpu_vec_isa import pick_vec_isa
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 SMALL_PRODUCT = 4096
 """Batched products of fewer multiplications each are left to inductor to fuse."""
+
+
+RUNS_ONCE = "the loss, clamps and metrics are run once, recorded, and repeated as tensor operations"
+_LOOKS_AT_A_NUMBER = (
+    "_local_scalar_dense",
+    ".item()",
+    ".numpy()",
+    "data pointer",
+    "have storage",
+    "__format__",
+)
+"""In torch's errors about Python that asks for a number while tensors are only followed."""
+_NO_NUMBERS = (
+    "the loss, a clamp, a metric or the model takes a number out of a tensor (by .item(), float(), "
+    f"`if` or numpy); {RUNS_ONCE}: keep it a tensor, and choose by torch.where"
+)
+_NO_SHAPES_BY_NUMBERS = (
+    "the loss, a clamp, a metric or the model makes a tensor whose shape depends on the numbers of "
+    f"another (as x[x > 0] and nonzero() do); {RUNS_ONCE}, with one batch's shapes: choose by "
+    "torch.where, or multiply by the mask"
+)
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModule:
@@ -29,11 +56,32 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModul
         function: Takes tensors, returns a tuple of tensors; may write into its inputs. Whatever
             else it looks at is looked at now, once.
         inputs: Example inputs; they are copied, not written into.
+
+    Raises:
+        ValueError: It takes numbers out of tensors, or makes tensors whose shapes depend on them.
     """
-    recorded = make_fx(function, decomposition_table=_REWRITTEN)(*_copied(inputs))
+    with _numbers_refused():
+        # Without numbers: while it is recorded, numpy would take those of true tensors unnoticed.
+        with FakeTensorMode(allow_non_fake_inputs=True) as without_numbers:
+            function(*map(without_numbers.from_tensor, inputs))
+        recorded = make_fx(function, decomposition_table=_REWRITTEN)(*_copied(inputs))
     for node in recorded.graph.nodes:
         node.meta.clear()  # an example of each result, each of a world of its own: not compilable
     return recorded
+
+
+@contextmanager
+def _numbers_refused() -> Iterator[None]:
+    try:
+        yield
+    except DynamicOutputShapeException as error:
+        raise ValueError(_NO_SHAPES_BY_NUMBERS) from error
+    except DataDependentOutputException as error:
+        raise ValueError(_NO_NUMBERS) from error
+    except (RuntimeError, TypeError) as error:
+        if any(told in str(error) for told in _LOOKS_AT_A_NUMBER):
+            raise ValueError(_NO_NUMBERS) from error
+        raise
 
 
 def compile_record(

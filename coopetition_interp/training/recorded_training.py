@@ -15,21 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from coopetition_interp.training.recorded_graph import record
+from coopetition_interp.training.recorded_graph import RUNS_ONCE, record
 
-_LOOKS_AT_A_NUMBER = ("_local_scalar_dense", ".item()", "data-dependent", "have storage")
-"""In torch's errors about Python that asks for a number while tensors are only followed."""
 _DRAWS_UNDER_VMAP = "called random operation"
 
-_RUNS_ONCE = "the loss and clamps are run once, recorded, and repeated as tensor operations"
 _NO_DRAWS = (
-    f"the loss, a clamp or the model draws random numbers; {_RUNS_ONCE}, so the draws would come "
+    f"the loss, a clamp or the model draws random numbers; {RUNS_ONCE}, so the draws would come "
     "from a generator that no seed of the config sets: draw them in the task's batch(step), which "
     "gives them as tensors of the batch (and train without dropout)"
-)
-_NO_NUMBERS = (
-    "the loss, a clamp or the model takes a number out of a tensor (by .item(), float(), `if` or "
-    f"numpy); {_RUNS_ONCE}: keep it a tensor, and choose by torch.where"
 )
 
 
@@ -48,16 +41,14 @@ def record_training(
         trained: The tensors that training moves; reached by `inputs` alone.
 
     Raises:
-        ValueError: It draws random numbers, takes numbers out of tensors, reads what is trained
-            otherwise than by `inputs`, or changes another tensor in place.
+        ValueError: As for `record`; or it draws random numbers, reads what is trained otherwise
+            than by `inputs`, or changes another tensor in place.
     """
     try:
         recorded = record(function, inputs)
     except RuntimeError as error:
         if _DRAWS_UNDER_VMAP in str(error):
             raise ValueError(_NO_DRAWS) from error
-        if any(told in str(error) for told in _LOOKS_AT_A_NUMBER):
-            raise ValueError(_NO_NUMBERS) from error
         raise
     if any(_draws(node) for node in recorded.graph.nodes):
         raise ValueError(_NO_DRAWS)

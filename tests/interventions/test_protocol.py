@@ -10,6 +10,7 @@ from small_models import n_hooks, small_model, small_sequences
 from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.interventions import (
     AblateHeads,
     Claim,
@@ -119,6 +120,11 @@ class ClaimsInWords(Sets):
         return {"the attention pattern"}
 
 
+def run_inside(model, sequences, clamps):
+    with clamped(model, sequences, clamps):
+        model.run_with_cache(sequences)
+
+
 @dataclass(frozen=True)
 class ClaimsABlock(Sets):
     def claims(self, cfg):
@@ -195,7 +201,7 @@ def test_errors_at_binding(clamp, error, message):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Clamp) else "",
 )
-@pytest.mark.parametrize("run", [run_clamped, run_clamped_with_cache])
+@pytest.mark.parametrize("run", [run_clamped, run_clamped_with_cache, run_inside])
 def test_errors_when_a_batch_comes(clamp, error, message, run):
     model, sequences = small_model(), small_sequences()
     with without_shape_checks(), pytest.raises(error, match=message) as raised:
@@ -203,6 +209,27 @@ def test_errors_when_a_batch_comes(clamp, error, message, run):
     assert type(clamp).__name__ in str(raised.value)
     assert len(str(raised.value)) < 600
     assert n_hooks(model) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "switch"),
+    [
+        ("attn.hook_result", "set_use_attn_result"),
+        ("hook_q_input", "set_use_split_qkv_input"),
+        ("hook_attn_in", "set_use_attn_in"),
+    ],
+)
+def test_a_held_model_is_not_run_past_what_is_held(place, switch):
+    model, sequences = small_model(), small_sequences()
+    clamp = Sets(f"blocks.1.{place}", edit=lambda x: x)
+    with pytest.raises(ValueError, match=r"Sets.*has but does not run: nothing would be held"):
+        head_strengths(model, sequences, [clamp])
+    with clamped(model, sequences, [clamp, Sets("hook_embed", edit=lambda x: x)]):
+        model(sequences, stop_at_layer=1)  # nothing that is held lies there
+        getattr(model, switch)(True)
+        model(sequences)
+    assert n_hooks(model) == 0
+    assert not model._forward_hooks
 
 
 def test_claims_overlap_where_one_names_all_heads():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,20 @@ WAYS = {
     "dropout": lambda task, run_model, batch, loss: F.dropout(loss[None]).sum(),
     "item": lambda task, run_model, batch, loss: loss * loss.item(),
     "if": lambda task, run_model, batch, loss: loss if loss > 1 else 2 * loss,
+    "numpy": lambda task, run_model, batch, loss: (
+        loss + float(run_model(batch).detach().numpy().max())
+    ),
+    "numpy targets": lambda task, run_model, batch, loss: F.cross_entropy(
+        run_model(batch)[:, -1], torch.from_numpy(batch.numpy().copy())[:, 0]
+    ),
+    "tolist": lambda task, run_model, batch, loss: loss * len(set(batch[:, 0].tolist())),
+    "text": lambda task, run_model, batch, loss: loss * len(f"{loss:.2f}"),
+    "number of": lambda task, run_model, batch, loss: loss * len(batch[batch > 1]),
+    "where": lambda task, run_model, batch, loss: loss * (batch > 1).nonzero().shape[0],
+    "mask": lambda task, run_model, batch, loss: loss + run_model(batch)[batch > 1].mean(),
+    "numpy's constants": lambda task, run_model, batch, loss: (
+        loss * torch.from_numpy(np.arange(3.0, dtype=np.float32)).sum() * torch.tensor(3).item()
+    ),
     "counts": counts,
 }
 
@@ -100,6 +115,7 @@ CONFIG = LossConfig(
 PAST_RUN_MODEL = r"reads the model's \S+ past run_model, .*: take run_model.parameters\['\S+'\]"
 DRAWS = r"draws random numbers; .*: draw them in the task's batch\(step\)"
 NUMBERS = r"takes a number out of a tensor .*: keep it a tensor, and choose by torch.where"
+SHAPES = r"a tensor whose shape depends on the numbers of another .*, or multiply by the mask"
 WRONG = {
     "models weights": PAST_RUN_MODEL,
     "stacked weights": PAST_RUN_MODEL,
@@ -109,6 +125,13 @@ WRONG = {
     "dropout": DRAWS,
     "item": NUMBERS,
     "if": NUMBERS,
+    "numpy": NUMBERS,
+    "numpy targets": NUMBERS,
+    "tolist": NUMBERS,
+    "text": NUMBERS,
+    "number of": SHAPES,
+    "where": SHAPES,
+    "mask": SHAPES,
     "counts": "changes a tensor of the loss's or a clamp's own in place, which no checkpoint keeps",
 }
 
@@ -141,7 +164,7 @@ def test_runs_whose_losses_hold_something_of_their_own_are_not_trained_together(
     assert not list(tmp_path.rglob("config.json"))
 
 
-@pytest.mark.parametrize("way", ["plain", "given weights"])
+@pytest.mark.parametrize("way", ["plain", "given weights", "numpy's constants"])
 def test_losses_that_are_one_computation_are_trained_together(way, tmp_path):
     configs = [CONFIG.replace(way=way, name=f"{seed}", data_seed=seed) for seed in (3, 4)]
     for run in train_runs_together(configs, tmp_path / "together", progress=False):
@@ -155,6 +178,24 @@ def test_losses_that_are_one_computation_are_trained_together(way, tmp_path):
 class AddsNoise(Clamp):
     def edits(self, batch):
         yield "blocks.0.attn.hook_z", lambda z: z + torch.randn_like(z)
+
+
+@dataclass(frozen=True)
+class ThroughNumpy(Clamp):
+    def edits(self, batch):
+        yield "blocks.0.hook_resid_pre", lambda x: torch.from_numpy(x.detach().numpy().copy())
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_clamp_that_goes_through_numpy_is_for_finished_models(n, tmp_path):
+    configs = [CONFIG.replace(clamps=(ThroughNumpy(),), name=str(seed)) for seed in range(n)]
+    go = partial(train, configs[0]) if n == 1 else partial(train_runs_together, configs)
+    with pytest.raises(ValueError, match=NUMBERS):
+        go(out=tmp_path / "run", progress=False)
+    model = CONFIG.build().model
+    tokens = draw(8, 0, CONFIG.d_vocab)
+    clamped = run_clamped(model, tokens, [ThroughNumpy()])
+    assert clamped.equal(model(tokens)[:, -1])
 
 
 def test_a_clamp_that_draws_is_for_finished_models(tmp_path):
