@@ -10,10 +10,11 @@ from torch import Tensor
 
 from coopetition_interp.training.grouped_step import MemberStep
 from coopetition_interp.training.machine import choose_device, should_compile
-from coopetition_interp.training.prepared import Training, build_task, require_same_data
+from coopetition_interp.training.prepared import Training, build_task
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_record import RunRecord
+from coopetition_interp.training.same_run import require_same_data
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 
@@ -30,7 +31,7 @@ class Member:
 
     def __init__(self, directory: RunDirectory, config: RunConfig):
         self.config = config
-        self.record = RunRecord(directory, config.batch_size)
+        self.record = RunRecord(directory, config)
         self._begun = directory.config_path.exists()
         self._how: dict[str, Any]
         if self._begun:
@@ -57,15 +58,17 @@ class Member:
 
         Raises:
             ValueError, FileNotFoundError: Bad input.
-            RunError: Its data are not those it was begun with, or its save is damaged.
+            RunError: Its config, data or donors are not those it was begun with, or its save is
+                damaged.
         """
+        self.record.read_save()
         task = build_task(self.config, torch.device(self._how["device"]))
         if self._begun:
             require_same_data(task, self._how, self.path)
         self._how = {**task.resolved, **self._how}
         self.training = Training.prepare(self.config, self._how, task, MemberStep)
         self.step: MemberStep = self.training.step
-        self.record.restore(self.step, self.config.n_steps)
+        self.record.restore(self.step)
         first = max(self.record.last_moment + 1, self.steps_done)
         self._moments = self.training.moments(first)
         self.next_moment = next(self._moments, self.config.n_steps)
@@ -73,7 +76,7 @@ class Member:
     def begin(self) -> None:
         """Writes what is written first."""
         if not self._begun:
-            self.record.directory.write_config(self.config, self._how)
+            self.record.directory.write_config(self.config, self.training.resolved)
         self.record.note("finished" if self.is_done else "running")
 
     @property

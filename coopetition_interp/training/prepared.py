@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +19,7 @@ from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import Evaluate, RunConfig
-from coopetition_interp.training.run_directory import RunError
+from coopetition_interp.training.same_run import digests_of_weights, require_same_weights
 from coopetition_interp.training.task import (
     Task,
     bind_clamps,
@@ -46,25 +45,13 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
     return task
 
 
-def require_same_data(task: Task, resolved: Mapping[str, Any], path: Path) -> None:
-    """Refuses to go on with a run on other data.
-
-    Raises:
-        RunError: The run at this path was begun with others.
-    """
-    if any(resolved[name] != value for name, value in task.resolved.items()):
-        raise RunError(
-            f"the data of {path} are not those it was begun with: put back the original "
-            f"{task.data}, or begin a new run"
-        )
-
-
 @dataclass
 class Training:
     """All that the loop uses, made: what can fail for the config has not failed.
 
     Attributes:
         config: The run.
+        resolved: What the config left open, and what tells the weights that it names.
         task: Its data, model and evaluation sequences.
         device: Where it is trained.
         step: The training step, or what `make_step` gave for it.
@@ -74,6 +61,7 @@ class Training:
     """
 
     config: RunConfig
+    resolved: dict[str, Any]
     task: Task
     device: torch.device
     step: Any
@@ -94,10 +82,13 @@ class Training:
         Raises:
             ValueError: A clamp or an evaluator does not fit the model.
             FileNotFoundError: A clamp's checkpoint is not there.
+            RunError: Weights that the config names are not those that `resolved` tells of.
         """
         keep_freed_memory()
         device = torch.device(resolved["device"])
         clamps = bind_clamps(config, task)
+        digests = digests_of_weights(config, task, clamps)
+        require_same_weights(digests, resolved)
         for held in clamps.bound:
             check_evaluators(config, task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)
@@ -116,6 +107,7 @@ class Training:
         )
         return cls(
             config=config,
+            resolved={**resolved, **digests},
             task=task,
             device=device,
             step=step,

@@ -154,9 +154,30 @@ class Run:
             RunError: It does not.
         """
 
+    def require_resolved(self, name: str, found: Any, data: str) -> None:
+        """Refuses data that are not those the run was begun with.
+
+        Args:
+            name: What tells them in `resolved`, such as a digest; a run without it is let pass.
+            found: The same of the data as they are now.
+            data: The data in words.
+
+        Raises:
+            RunError: They differ.
+        """
+        if self.resolved.get(name, found) != found:
+            raise RunError(
+                f"{data} have changed since {self.path} was begun with them: put back the original "
+                "ones"
+            )
+
     @cached_property
     def evaluation_sequences(self) -> Mapping[str, Any]:
-        """The fixed sequences of each of its evaluators, made anew."""
+        """The fixed sequences of each of its evaluators, made anew.
+
+        Raises:
+            RunError: The data are not those that it was begun with.
+        """
         return self.config.make_evaluation_sequences(self)
 
 

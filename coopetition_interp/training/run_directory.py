@@ -109,12 +109,19 @@ class RunDirectory:
         """Refuses a directory that holds a run already.
 
         Raises:
-            RunError: If it does.
+            RunError: If it does, or holds a part of one.
         """
         if self.config_path.exists():
             raise RunError(
                 f"{self.path} holds another run: choose another directory, or go on with that run "
                 f"by `coopetition-interp train --resume {self.path}`"
+            )
+        left = [path for path in (self.metrics_path, self.resume_path) if path.exists()]
+        left += [self.checkpoint_path(seen) for seen in self.checkpoints()]
+        if left:
+            raise RunError(
+                f"{self.path} holds a run without its config.json ({left[0].name} is there): put "
+                "that back, or choose another directory"
             )
 
     # Reading -------------------------------------------------------------------------------
@@ -177,16 +184,17 @@ class RunDirectory:
             problem = f"{self.metrics_path} is missing, though the run has been saved"
         except UnreadableFileError as error:
             problem = str(error)
-        raise RunError(f"{problem}: {self._mend_metrics()}")
+        raise self.damaged_metrics(problem)
 
-    def _mend_metrics(self) -> str:
+    def damaged_metrics(self, problem: str) -> RunError:
+        """The error to raise for a problem of the table of metrics, with the mend."""
         mend = "put back a copy of it"
         if os.path.isfile(self.resume_path):
             mend += (
                 f". Or remove it, {RESUME_NAME} and status.json: `coopetition-interp train "
                 f"--resume {self.path}` then makes the run again, to the same weights"
             )
-        return mend
+        return RunError(f"{problem}: {mend}")
 
     def checkpoints(self) -> list[int]:
         """Sequences seen at each checkpoint that is there, in order.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -18,6 +20,7 @@ from coopetition_interp.training.optimizer_state import OptimizerState
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_state import how_to_go_on
+from coopetition_interp.training.same_run import require_same_config
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
 SECONDS_BETWEEN_RESUME_SAVES = 30.0
@@ -39,7 +42,7 @@ class RunRecord:
 
     Args:
         directory: The run's.
-        batch_size: Sequences per step.
+        config: The run's.
 
     Attributes:
         last_moment: The latest step at which all that was due there was done; -1 before the first.
@@ -47,9 +50,11 @@ class RunRecord:
         metrics: The table so far.
     """
 
-    def __init__(self, directory: RunDirectory, batch_size: int):
+    def __init__(self, directory: RunDirectory, config: RunConfig):
         self.directory = directory
-        self.batch_size = batch_size
+        self.batch_size = config.batch_size
+        self._config = config
+        self._save: tuple[dict[str, Tensor], dict[str, str]] | None = None
         self.last_moment = -1
         self.steps_saved = 0
         self.metrics = pd.DataFrame()
@@ -57,16 +62,29 @@ class RunRecord:
         self._n_losses = 0
         self._saved_at = monotonic()
 
-    def restore(self, step: Stepping, n_steps: int) -> None:
-        """Puts `step` where the latest save left it, and drops metrics from after that.
+    def read_save(self) -> None:
+        """Reads the latest save, if there is one, for `restore`.
 
         Raises:
-            RunError: The save is damaged, or is not of this run.
+            RunError: It is damaged, or was saved under another config.
         """
         path = self.directory.resume_path
         if not path.exists():
             return
-        tensors, metadata = read_tensors(path)
+        self._save = read_tensors(path)
+        if (text := self._save[1].get("config")) is not None:  # older saves lack it
+            require_same_config(_config_of_save(text, path), self._config.to_dict(), path)
+
+    def restore(self, step: Stepping) -> None:
+        """Puts `step` where the save that was read left it, and drops metrics from after that.
+
+        Raises:
+            RunError: The save is not of this run, or metrics from before it are gone.
+        """
+        if self._save is None:
+            return
+        path, (tensors, metadata), self._save = self.directory.resume_path, self._save, None
+        n_steps = self._config.n_steps
         try:
             step.state.load_buffers(tensors, int(metadata["steps_done"]))
             self._loss_sum = float.fromhex(metadata["loss_sum"])
@@ -91,6 +109,16 @@ class RunRecord:
         if len(metrics):
             kept = metrics.sequences_seen <= self.last_moment * self.batch_size
             self.metrics = metrics[kept]
+        there = self._n_evaluations
+        if (made := int(metadata.get("n_evaluations", there))) != there:  # older saves lack it
+            raise self.directory.damaged_metrics(
+                f"{self.directory.metrics_path} has {there} of the {made} evaluations that had "
+                "been made when the run was saved"
+            )
+
+    @property
+    def _n_evaluations(self) -> int:
+        return self.metrics["sequences_seen"].nunique() if len(self.metrics) else 0
 
     def add_losses(self, losses: Sequence[Tensor] | Tensor, step: Stepping) -> None:
         """Adds up the training loss of the latest steps, and checks what they made.
@@ -172,6 +200,8 @@ class RunRecord:
             "last_moment": str(self.last_moment),
             "loss_sum": self._loss_sum.hex(),
             "n_losses": str(self._n_losses),
+            "n_evaluations": str(self._n_evaluations),
+            "config": json.dumps(self._config.to_dict()),
         }
         self.directory.write_tensors(self.directory.resume_path, step.state.buffers(), metadata)
         self._saved_at = monotonic()
@@ -218,3 +248,13 @@ def told_in_one_line(error: Exception) -> str:
     """What a run's status says of an error; of one that was not foreseen also its kind."""
     kind, told = type(error).__name__, one_line(error)
     return told if isinstance(error, RunError | ValueError) or told == kind else f"{kind}: {told}"
+
+
+def _config_of_save(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise RunError(
+            f"{path} is not a save of a run (its config is no JSON): put back the right one, or "
+            "remove it to begin from the first step"
+        ) from error

@@ -15,6 +15,9 @@ LONGEST_VALUE = 60
 Record = TypeVar("Record")
 
 
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class RunError(RuntimeError):
     """A run directory cannot be used, read or written as asked."""
 
@@ -42,11 +45,15 @@ class ResolvedFields(TypedDict):
         device: What it is trained on.
         n_threads: CPU threads.
         compile: Whether the training step is compiled.
+        start_sha256: Digest of the weights of `start_from`.
+        donors_sha256: Digest of the weights that clamps take from checkpoints.
     """
 
     device: NotRequired[Literal["cpu", "cuda"]]
     n_threads: NotRequired[Annotated[int, Field(ge=1, le=65_536)]]
     compile: NotRequired[bool]
+    start_sha256: NotRequired[Digest]
+    donors_sha256: NotRequired[Digest]
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -59,12 +66,16 @@ class ResumeNotes(TypedDict):
         n_losses: How many steps those are.
         last_moment: The latest step at which all that was due was done, -1 before the first; older
             runs lack it.
+        n_evaluations: Moments in the table of metrics, likewise.
+        config: The run's config, JSON, likewise.
     """
 
     steps_done: Annotated[str, Field(pattern="^[0-9]{1,18}$")]
     loss_sum: Annotated[str, Field(pattern=r"^-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}$")]
     n_losses: Annotated[str, Field(pattern="^[0-9]{1,18}$")]
     last_moment: NotRequired[Annotated[str, Field(pattern="^(-1|[0-9]{1,18})$")]]
+    n_evaluations: NotRequired[Annotated[str, Field(pattern="^[0-9]{1,18}$")]]
+    config: NotRequired[str]
 
 
 as_status = TypeAdapter(RunStatus).validate_python

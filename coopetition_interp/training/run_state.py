@@ -106,16 +106,3 @@ def status_of(path: str | Path) -> RunStatus:
 def how_to_go_on(path: str | Path) -> str:
     """What to type to go on with a run."""
     return f"go on by `coopetition-interp train --resume {path}`"
-
-
-def require_config_of_save(directory: RunDirectory) -> None:
-    """Refuses a directory that holds a save without the config it belongs to.
-
-    Raises:
-        RunError: If it does.
-    """
-    if directory.resume_path.exists() and not directory.config_path.exists():
-        raise RunError(
-            f"{directory.path} holds a run without its config.json: put that back, or choose "
-            "another directory"
-        )

@@ -12,13 +12,14 @@ from tqdm.auto import tqdm
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.machine import choose_device, computing_on, should_compile
-from coopetition_interp.training.prepared import Training, build_task, require_same_data
+from coopetition_interp.training.prepared import Training, build_task
 from coopetition_interp.training.progress_bar import progress_bar
 from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import RunRecord, told_in_one_line
-from coopetition_interp.training.run_state import is_finished, require_config_of_save
+from coopetition_interp.training.run_state import is_finished
+from coopetition_interp.training.same_run import require_same_data
 from coopetition_interp.training.task import moved
 from coopetition_interp.training.thread_trial import threads_of
 from coopetition_interp.training.weights_and_biases import MetricsLog, open_metrics_log
@@ -58,7 +59,6 @@ def train(
     """
     with RunDirectory(out) as directory:
         directory.require_new()
-        require_config_of_save(directory)
         device = choose_device(config.device)
         with computing_on(device, config.n_threads, config.precision):
             task = build_task(config, device)
@@ -70,9 +70,9 @@ def train(
                 "compile": should_compile(config),
             }
             training = Training.prepare(config, resolved, task)
-            record = RunRecord(directory, config.batch_size)
+            record = RunRecord(directory, config)
             with open_metrics_log(wandb_project, directory.path, config) as log:
-                directory.write_config(config, resolved)
+                directory.write_config(config, training.resolved)
                 _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 
@@ -100,7 +100,8 @@ def resume(
         The finished run. One that had finished already is returned as it is.
 
     Raises:
-        RunError: No run there, a damaged one, or features that changed since it began.
+        RunError: No run there, a damaged one, or one whose config, data, donors or files changed
+            since it began.
         ConfigError: It cannot be made so long; nothing is changed.
         KeyboardInterrupt: A signal ended it, as in `train`.
     """
@@ -114,14 +115,15 @@ def resume(
             return load_run(out)
         device = choose_device(resolved["device"])
         with computing_on(device, resolved["n_threads"], config.precision):
+            record = RunRecord(directory, config)
+            record.read_save()
             task = build_task(config, device)
             require_same_data(task, resolved, directory.path)
             training = Training.prepare(config, resolved, task)
-            record = RunRecord(directory, config.batch_size)
-            record.restore(training.step, config.n_steps)
+            record.restore(training.step)
             with open_metrics_log(wandb_project, directory.path, config) as log:
                 if config != begun_with:
-                    directory.write_config(config, resolved)
+                    directory.write_config(config, training.resolved)
                 _train(training, record, log, progress, on_evaluation)
     return load_run(out)
 

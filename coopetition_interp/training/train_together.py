@@ -21,11 +21,7 @@ from coopetition_interp.training.run import Run, load_run
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError
 from coopetition_interp.training.run_record import told_in_one_line
-from coopetition_interp.training.run_state import (
-    is_finished,
-    require_config_of_save,
-    sequences_asked,
-)
+from coopetition_interp.training.run_state import is_finished, sequences_asked
 from coopetition_interp.training.shapes_together import (
     form_of_config,
     form_of_task,
@@ -107,12 +103,10 @@ def _is_begun(directory: RunDirectory, config: RunConfig) -> bool:
     Raises:
         RunError: It holds another.
     """
-    require_config_of_save(directory)
-    if not directory.config_path.exists():
-        return False
-    if directory.read_config() != config:
+    is_begun = directory.config_path.exists()
+    if not is_begun or directory.read_config() != config:
         directory.require_new()
-    return True
+    return is_begun
 
 
 def _train_unfinished(

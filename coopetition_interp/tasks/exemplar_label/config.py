@@ -36,7 +36,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
 )
 from coopetition_interp.training.run import Run
 from coopetition_interp.training.run_config import Evaluate, RunConfig
-from coopetition_interp.training.run_records import ResolvedFields
+from coopetition_interp.training.run_records import Digest, ResolvedFields
 
 if TYPE_CHECKING:
     from coopetition_interp.tasks.exemplar_label.task import ExemplarLabelTask
@@ -57,7 +57,7 @@ class ExemplarLabelSizes(ResolvedFields):
 
     d_feature: Annotated[int, Field(ge=1)]
     n_labels: Annotated[int, Field(ge=1)]
-    features_sha256: NotRequired[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+    features_sha256: NotRequired[Digest]
 
 
 @config_class

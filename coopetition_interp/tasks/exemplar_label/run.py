@@ -25,8 +25,16 @@ class ExemplarLabelRun(Run):
 
     @cached_property
     def bank(self) -> FeatureBank:
-        """The features it was trained on, loaded anew."""
-        return self.config.classes.of(self.config.features.load())
+        """The features it was trained on, loaded anew.
+
+        Raises:
+            RunError: They have changed since.
+        """
+        bank = self.config.classes.of(self.config.features.load())
+        self.require_resolved(
+            "features_sha256", bank.digest(), f"features ({self.config.features})"
+        )
+        return bank
 
     @cached_property
     def split(self) -> FeatureSplit:

@@ -125,7 +125,9 @@ class TokenConfig(RunConfig):
         """See `RunConfig.make_evaluation_sequences`."""
         from coopetition_interp.tasks.tokens.task import draw_evaluation_sequences
 
-        return draw_evaluation_sequences(self, self.tokens.load())
+        source = self.tokens.load()
+        run.require_resolved("tokens_sha256", source.digest(), f"tokens ({self.tokens})")
+        return draw_evaluation_sequences(self, source)
 
     def evaluator(
         self, model: HookedRootModule, clamps: Clamps = (), compile: bool = False

@@ -140,6 +140,8 @@ def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
     save_tokens(path, torch.randint(0, 9, (40, 6)))
     with pytest.raises(RuntimeError, match=r"data of .* are not those it was begun with"):
         resume(tmp_path / "run", n_sequences=1280, progress=False)
+    with pytest.raises(RuntimeError, match=r"tokens \(.*\) have changed since .* was begun with"):
+        evaluate_checkpoints(load_run(tmp_path / "run"))
 
 
 # Loss and step ------------------------------------------------------------------------------

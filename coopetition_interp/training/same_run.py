@@ -1,0 +1,118 @@
+"""Whether what a run would go on with is still what it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coopetition_interp.config_class import shortened
+from coopetition_interp.interventions import PhasedClamps
+from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_records import RunError
+from coopetition_interp.training.task import Task
+
+_MAY_CHANGE = ("name", "n_sequences")
+_NAMES_OF_FILES = ("path", "checkpoint", "start_from")
+"""Fields that say where a file lies: its content is compared instead."""
+
+
+def require_same_data(task: Task, resolved: Mapping[str, Any], path: Path) -> None:
+    """Refuses to go on with a run on other data.
+
+    Raises:
+        RunError: The run at this path was begun with others.
+    """
+    if any(resolved[name] != value for name, value in task.resolved.items()):
+        raise RunError(
+            f"the data of {path} are not those it was begun with: {task.data} have changed since; "
+            "put back the original ones, or begin a new run"
+        )
+
+
+def digests_of_weights(config: RunConfig, task: Task, clamps: PhasedClamps) -> dict[str, str]:
+    """What tells the weights that a run starts from, and those of its clamps' donors.
+
+    Args:
+        config: The run.
+        task: Made of it, with the model as it starts.
+        clamps: Its clamps, bound.
+    """
+    digests = {}
+    if config.start_from is not None:
+        digests["start_sha256"] = _digest([weights_of(task.model)])
+    donated = [bound.donated for bound in clamps.bound if bound.donated]
+    if donated:
+        digests["donors_sha256"] = _digest(donated)
+    return digests
+
+
+def require_same_weights(digests: Mapping[str, str], resolved: Mapping[str, Any]) -> None:
+    """Refuses to go on from, or with, weights that were written over since.
+
+    Raises:
+        RunError: They were. A run from before digests were kept is let pass.
+    """
+    for name, digest in digests.items():
+        if resolved.get(name, digest) != digest:
+            which = "the clamps' checkpoints" if name == "donors_sha256" else "start_from"
+            raise RunError(
+                f"the weights of {which} are not those that the run was begun with: put back the "
+                "original file, or begin a new run"
+            )
+
+
+def require_same_config(
+    saved: Mapping[str, Any], config: Mapping[str, Any], save: Path, where: str = "config.json"
+) -> None:
+    """Refuses to go on with a save under another config, whose bits no run from the start has.
+
+    A run may be made longer, and its files may lie elsewhere.
+
+    Args:
+        saved: The config that was saved under, as `to_dict` gives it.
+        config: The one to go on with.
+        save: The save, for the error.
+        where: Where `config` is from, for the error.
+
+    Raises:
+        RunError: Naming the first field that differs.
+    """
+    for name in sorted(saved.keys() | config.keys()):
+        if name in _MAY_CHANGE:
+            continue
+        if difference := _difference(saved.get(name), config.get(name), name):
+            field, before, now = difference
+            raise RunError(
+                f"{save} was saved under another config: {field} was {shortened(before)} and is "
+                f"{shortened(now)} in {where}. Put it back, or begin a new run"
+            )
+
+
+def _difference(before: Any, now: Any, name: str) -> tuple[str, Any, Any] | None:
+    """The innermost field in which they differ, with both values."""
+    if name.rpartition(".")[2] in _NAMES_OF_FILES and isinstance(before, str) == isinstance(
+        now, str
+    ):
+        return None
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = (_difference(before.get(k), now.get(k), f"{name}.{k}") for k in {**before, **now})
+        return next((each for each in inner if each is not None), None)
+    return None if before == now else (name, before, now)
+
+
+def _digest(groups: list[Mapping[str, Tensor]]) -> str:
+    digest = hashlib.sha256()
+    for weights in groups:
+        for name in sorted(weights):
+            weight = weights[name].detach().cpu().contiguous()
+            digest.update(f"{name} {list(weight.shape)} {weight.dtype}".encode())
+            digest.update(weight.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
