@@ -29,9 +29,32 @@ class PlannedRun:
     needs: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.needs, str):
+            raise ConfigError(f"{self.name}: needs is a tuple of names; got {self.needs!r}")
+
     def resolve(self, runs: Mapping[str, Run]) -> RunConfig:
-        """The config, given the runs it waits for."""
-        config = self.config if isinstance(self.config, RunConfig) else self.config(runs)
+        """The config, given the runs it waits for.
+
+        Raises:
+            ConfigError: The function that makes it failed, or gave something else.
+            ValueError, RuntimeError, OSError: It raised that.
+        """
+        config: Any = self.config
+        if not isinstance(config, RunConfig):
+            try:
+                config = self.config(runs)  # type: ignore[operator]
+            except (ValueError, RuntimeError, OSError):  # such as that a checkpoint is not there
+                raise
+            except Exception as error:
+                raise ConfigError(
+                    f"the plan's function for its config failed ({type(error).__name__}: {error})"
+                ) from error
+            if not isinstance(config, RunConfig):
+                raise ConfigError(
+                    f"the plan's function for its config gave {type(config).__name__}, not a "
+                    "RunConfig"
+                )
         return config.replace(name=self.name)
 
 
@@ -39,8 +62,10 @@ def check_plan(plan: Sequence[PlannedRun]) -> None:
     """Refuses a plan whose names clash or whose needs cannot be met in order.
 
     Raises:
-        ConfigError: Naming the run at fault.
+        ConfigError: Naming the run at fault, or there is none.
     """
+    if not plan:
+        raise ConfigError("the plan has no runs")
     known: set[str] = set()
     for planned in plan:
         if planned.name in known:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coopetition_interp.config_class import shortened
 from coopetition_interp.interventions import PhasedClamps
 from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.one_line import clipped
+from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_records import RunError
 from coopetition_interp.training.task import Task
@@ -67,9 +68,7 @@ def require_same_weights(digests: Mapping[str, str], resolved: Mapping[str, Any]
             )
 
 
-def require_same_config(
-    saved: Mapping[str, Any], config: Mapping[str, Any], save: Path, where: str = "config.json"
-) -> None:
+def require_same_config(saved: Mapping[str, Any], config: Mapping[str, Any], save: Path) -> None:
     """Refuses to go on with a save under another config, whose bits no run from the start has.
 
     A run may be made longer, and its files may lie elsewhere.
@@ -78,34 +77,30 @@ def require_same_config(
         saved: The config that was saved under, as `to_dict` gives it.
         config: The one to go on with.
         save: The save, for the error.
-        where: Where `config` is from, for the error.
 
     Raises:
         RunError: Naming the first field that differs.
     """
-    for name in sorted(saved.keys() | config.keys()):
-        if name in _MAY_CHANGE:
-            continue
-        if difference := _difference(saved.get(name), config.get(name), name):
-            field, before, now = difference
+    before, now = (dict(dotted_fields(_comparable(each))) for each in (saved, config))
+    for name in {**before, **now}:
+        was, is_now = (clipped(fields.get(name, "left out")) for fields in (before, now))
+        if name not in _MAY_CHANGE and before.get(name) != now.get(name):
             raise RunError(
-                f"{save} was saved under another config: {field} was {shortened(before)} and is "
-                f"{shortened(now)} in {where}. Put it back, or begin a new run"
+                f"{save} was saved under another config: {name} was {was} and is {is_now} in "
+                "config.json. Put it back, or begin a new run"
             )
 
 
-def _difference(before: Any, now: Any, name: str) -> tuple[str, Any, Any] | None:
-    """The innermost field in which they differ, with both values."""
-    if name.rpartition(".")[2] in _NAMES_OF_FILES and isinstance(before, str) == isinstance(
-        now, str
-    ):
-        return None
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        before, now = dict(enumerate(before)), dict(enumerate(now))
-    if isinstance(before, dict) and isinstance(now, dict):
-        inner = (_difference(before.get(k), now.get(k), f"{name}.{k}") for k in {**before, **now})
-        return next((each for each in inner if each is not None), None)
-    return None if before == now else (name, before, now)
+def _comparable(value: Any) -> Any:
+    """With lists as groups of numbered fields, and the names of files left out."""
+    if isinstance(value, list):
+        value = {str(number): each for number, each in enumerate(value)}
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: "a file" if name in _NAMES_OF_FILES and isinstance(each, str) else _comparable(each)
+        for name, each in value.items()
+    }
 
 
 def _digest(groups: list[Mapping[str, Tensor]]) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 import torch
 from small_models import DIVERGING
+from toy_models.unchecked import without_shape_checks
 
 from coopetition_interp import sweeps
 from coopetition_interp.interventions import GraftIn
@@ -323,6 +324,26 @@ def test_inconsistent_plans_are_refused(short_config):
         check_plan([run, run])
     with pytest.raises(ConfigError, match="b needs a, which is not planned before it"):
         check_plan([PlannedRun("b", short_config, ("a",)), run])
+    with pytest.raises(ConfigError, match="the plan has no runs"):
+        check_plan([])
+    with without_shape_checks(), pytest.raises(ConfigError, match="b: needs is a tuple of names"):
+        PlannedRun("b", short_config, "a")
+
+
+def test_a_function_of_the_plan_that_fails_stops_no_other_run(short_config, tmp_path):
+    plan = [
+        PlannedRun("a-key", lambda runs: runs["not needed"].config),
+        PlannedRun("an-attribute", lambda runs: runs.no_such),
+        PlannedRun("nothing", lambda runs: None),
+        PlannedRun("fine", short_config.replace(n_sequences=64)),
+    ]
+    with without_shape_checks():
+        table = run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False).set_index("run")
+    assert table.state["fine"] == "finished"
+    told = "the plan's function for its config "
+    assert table.message["a-key"] == told + "failed (KeyError: 'not needed')"
+    assert told + "failed (AttributeError" in table.message["an-attribute"]
+    assert table.message["nothing"] == told + "gave NoneType, not a RunConfig"
 
 
 def test_at_least_one_worker(short_config, tmp_path):

@@ -44,7 +44,7 @@ def edit(path: Path, change) -> None:
         (lambda c: c["evaluators"][0].update(n_sequences=7), "evaluators.0.n_sequences was"),
         (
             lambda c: c.update(clamps=[{"kind": "AblateHeads", "heads": [[0, 0]]}]),
-            r"clamps was \[\] and is \[\{'heads'",
+            'clamps.0.kind was left out and is "AblateHeads"',
         ),
     ],
 )
