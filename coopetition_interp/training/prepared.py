@@ -18,7 +18,7 @@ from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
-from coopetition_interp.training.run_config import Evaluate, RunConfig
+from coopetition_interp.training.run_config import Evaluate, RunConfig, require_own_task
 from coopetition_interp.training.same_run import digests_of_weights, require_same_weights
 from coopetition_interp.training.task import (
     Task,
@@ -35,9 +35,10 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
     """The task of a config, on a device, from the weights it starts from.
 
     Raises:
-        ConfigError: See `require_real_tensors`.
+        ConfigError: See `require_real_tensors` and `require_own_task`.
     """
     require_real_tensors()
+    require_own_task(config)
     task = config.build()
     if config.start_from is not None:
         load_weights(task.model, config.start_from)

@@ -131,6 +131,13 @@ class RunConfig(Config):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if name := cls.__dict__.get("task"):
+            there = RunConfig.classes_of_tasks.get(name, cls)
+            # The same class defined anew, as by a notebook's cell run again, takes its own place.
+            if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise ConfigError(
+                    f"{cls.__qualname__}: the task {shortened(name)} is that of "
+                    f"{there.__module__}.{there.__qualname__}: give yours another name"
+                )
             RunConfig.classes_of_tasks[name] = cls
 
     def __post_init__(self) -> None:
@@ -246,6 +253,21 @@ def named_preset(name: str, presets: Mapping[str, Callable[[], R]]) -> R:
     if name not in presets:
         raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(presets)}")
     return presets[name]()
+
+
+def require_own_task(config: RunConfig) -> None:
+    """Refuses a config whose saved form would be read back as another class.
+
+    Raises:
+        ConfigError: Its class takes its task's name from another.
+    """
+    task, cls = getattr(config, "task", None), type(config)
+    if RunConfig.classes_of_tasks.get(task) is not cls:  # type: ignore[arg-type]
+        raise ConfigError(
+            f"{cls.__qualname__} has no task name of its own (it has {task!r}), so its runs could "
+            'not be loaded: give the class a field `task: Literal["its_name"] = "its_name"`; if it '
+            "was defined anew since, make the config again"
+        )
 
 
 class UnknownTaskError(ConfigError):

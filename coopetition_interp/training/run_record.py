@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.one_line import one_line
+from coopetition_interp.training.metrics_table import problem_of_scores
 from coopetition_interp.training.optimizer_state import OptimizerState
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
@@ -145,7 +146,12 @@ class RunRecord:
 
         "training_loss" is the mean over the steps since the evaluation before, without any
         penalty; "l2_penalty", where there is one, what the weights add to it now.
+
+        Raises:
+            RunError: They cannot be appended; what was saved before is kept.
         """
+        if problem := problem_of_scores(scores, self.metrics):
+            raise RunError(f"the run's evaluators at {steps_done * self.batch_size}: {problem}")
         training_loss = self._loss_sum / self._n_losses if self._n_losses else math.nan
         self._loss_sum, self._n_losses = 0.0, 0
         # float32 columns would be written otherwise after a resume, beside what was read back.

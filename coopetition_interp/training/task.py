@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
@@ -22,6 +23,7 @@ from coopetition_interp.interventions import (
 )
 from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.machine import put_on
+from coopetition_interp.training.metrics_table import problem_of_scores
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_config import RunConfig
 
@@ -159,19 +161,26 @@ def check_evaluators(config: RunConfig, task: Task, clamps: BoundClamps) -> None
     """Scores one sequence of each evaluator, so that one that does not fit shows before training.
 
     Raises:
-        ConfigError: There is no evaluator, or the model cannot be run on the sequences of one.
+        ConfigError: There is no evaluator, the model cannot be run on the sequences of one, or
+            the scores are no table that a run can keep.
     """
     if not task.evaluation_sequences:
         raise ConfigError("evaluators is empty: a run needs one to be measured by")
     evaluate = config.evaluator(task.model, clamps)
-    for name, sequences in task.evaluation_sequences.items():
+    firsts = {
+        name: tree_map(lambda tensor: tensor[:1], sequences)
+        for name, sequences in task.evaluation_sequences.items()
+    }
+    for name, first in firsts.items():
         try:
-            evaluate({name: tree_map(lambda tensor: tensor[:1], sequences)})
+            evaluate({name: first})
         except (ValueError, RuntimeError, IndexError) as error:
             raise ConfigError(
                 f"evaluators: the run's model and clamps do not fit the sequences of {name!r}: "
                 f"{one_line(error, LONGEST_CAUSE)}"
             ) from error
+    if problem := problem_of_scores(evaluate(firsts), pd.DataFrame()):
+        raise ConfigError(f"evaluators: {problem}")
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

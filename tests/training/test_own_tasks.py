@@ -3,20 +3,24 @@
 import random
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from own_task import FirstTokenConfig
 from transformer_lens import HookedTransformerConfig
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
+from coopetition_interp.config_class import config_class
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.sweeps import PlannedRun, run_sweep_locally
 from coopetition_interp.training import (
     ConfigError,
     OptimizerConfig,
     RunConfig,
+    RunError,
     Schedule,
     load_run,
     resume,
@@ -121,3 +125,97 @@ def test_where_torch_makes_nothing_that_trains_that_is_said(run, tmp_path):
 def test_one_clamp_in_place_of_a_list_is_told():
     with pytest.raises(ConfigError, match="clamps must be a list, each item a Clamp; got Ablate"):
         CONFIG.replace(clamps=AblateHeads([(0, 0)]))
+
+
+def rows(**columns):
+    return lambda sequences: pd.DataFrame(
+        {"evaluator": list(sequences), "accuracy": 0.5, **columns}
+    )
+
+
+SCORES = {
+    "no table": (lambda s: {"accuracy": 0.5}, "gives a pandas DataFrame; this one gave dict"),
+    "empty": (lambda s: pd.DataFrame(), "needs a column evaluator and rows; its columns: none"),
+    "unnamed": (lambda s: pd.DataFrame({"accuracy": [1.0]}), "its columns: accuracy"),
+    "a number": (lambda s: pd.DataFrame({"evaluator": ["007"]}), "that a CSV file keeps; got"),
+    "NA": (lambda s: pd.DataFrame({"evaluator": ["NA"]}), "names that a CSV file keeps; got "),
+    "text": (rows(note="good"), "the column note should be numbers; got 'good'"),
+    "tensor": (lambda s: rows(x=[torch.tensor(1.0)])(s), "the column x should be numbers"),
+    "complex": (rows(x=1j), "the column x should be numbers"),
+    "own column": (rows(training_loss=1.0), "the column training_loss is the run's own"),
+    "own moment": (rows(sequences_seen=1), "the column sequences_seen is the run's own"),
+    "twice": (lambda s: pd.concat([rows()(s)] * 2), "an evaluator has two rows: all, all"),
+    "columns": (lambda s: pd.concat([rows()(s)] * 2, axis=1), "columns need different names"),
+}
+
+
+@config_class
+class ScoredConfig(FirstTokenConfig):
+    task: Literal["scored"] = "scored"
+    scores: str = "no table"
+
+    def evaluator(self, model, clamps=(), compile=False):
+        return SCORES[self.scores][0]
+
+
+@pytest.mark.parametrize("scores", SCORES)
+def test_scores_that_no_run_can_keep_are_told_before_training(scores, tmp_path):
+    fields = {name: getattr(CONFIG, name) for name in ("n_sequences", "n_threads", "evaluate_at")}
+    config = ScoredConfig(scores=scores, **fields)
+    with pytest.raises(ConfigError, match=SCORES[scores][1]):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@config_class
+class ForgetfulConfig(FirstTokenConfig):
+    task: Literal["forgetful"] = "forgetful"
+
+    def evaluator(self, model, clamps=(), compile=False):
+        asked = []
+
+        def evaluate(sequences):
+            asked.append(len(sequences["all"]))
+            names = ["all", "more"] if asked.count(64) == 2 else ["all"]
+            return pd.DataFrame({"evaluator": names, "accuracy": 0.5})
+
+        return evaluate
+
+
+def test_an_evaluation_that_does_not_go_with_those_before_is_not_written(tmp_path):
+    config = ForgetfulConfig(n_sequences=96, n_threads=1, evaluate_at=Schedule(every=32))
+    with pytest.raises(RunError, match="at 32: the rows are of all, more, but were of all"):
+        train(config, tmp_path / "run", progress=False)
+    run = load_run(tmp_path / "run")
+    assert run.metrics.sequences_seen.tolist() == [0]
+    assert run.status["state"] == "failed"
+
+
+@config_class
+class NamelessConfig(FirstTokenConfig):
+    wider: int = 3
+
+
+def test_a_class_without_a_task_of_its_own_is_not_trained(tmp_path):
+    config = NamelessConfig(n_sequences=64, n_threads=1)
+    with pytest.raises(ConfigError, match=r"NamelessConfig has no task name of its own .*Literal"):
+        train(config, tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match="NamelessConfig has no task name of its own"):
+        train_together([config], [tmp_path / "run"], progress=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_tasks_name_is_taken_once():
+    def define(name):
+        return config_class(type(name, (FirstTokenConfig,), {"task": "taken", **ANNOTATED}))
+
+    first = define("FirstConfig")
+    with pytest.raises(ConfigError, match=r"SecondConfig: the task 'taken' is that of .*FirstConf"):
+        define("SecondConfig")
+    assert RunConfig.classes_of_tasks["taken"] is first
+    again = define("FirstConfig")  # as a notebook's cell that is run again
+    assert RunConfig.classes_of_tasks["taken"] is again
+    del RunConfig.classes_of_tasks["taken"]
+
+
+ANNOTATED = {"__annotations__": {"task": Literal["taken"]}, "__module__": __name__}
