@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from coopetition_interp.analysis.right_label_places import with_right_label
+from coopetition_interp.analysis.right_label_places import require_sequences, with_right_label
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, clamped
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
@@ -230,8 +230,10 @@ def pattern_chunks(
         The next sequences, and their patterns.
 
     Raises:
+        TypeError: They are no `Sequences`.
         ValueError: If there are no sequences, or they or the clamps do not fit the model.
     """
+    require_sequences(sequences)
     if len(sequences) == 0:
         raise ValueError("there are no sequences to average over")
     clamps = bind(clamps, model)

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
+from coopetition_interp.config_class import shortened
 from coopetition_interp.interventions import Clamp, bind_phases
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
@@ -124,10 +125,11 @@ def evaluate_checkpoints(
         ValueError: If clamps or sequences do not fit the model.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
-    bound = bind_phases(clamps, run.model("first", device))
+    chosen = chosen_checkpoints(run, checkpoints)
+    bound = bind_phases(clamps, run.model("first", device), moments=run.checkpoints)
     sequences = run.evaluation_sequences if sequences is None else sequences
     batches = {name: moved(batch, device) for name, batch in sequences.items()}
-    models = checkpoint_models(run, checkpoints, device, progress)
+    models = checkpoint_models(run, chosen, device, progress)
     return one_table(
         (seen, run.config.evaluator(model, bound.at(seen))(batches)) for seen, model in models
     )
@@ -160,9 +162,10 @@ def strengths_over_checkpoints(
         ValueError: See `induction_strength`.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
-    bound = bind_phases(clamps, run.model("first", device))
+    chosen = chosen_checkpoints(run, checkpoints)
+    bound = bind_phases(clamps, run.model("first", device), moments=run.checkpoints)
     sequences = sequences.to(device)
-    models = checkpoint_models(run, checkpoints, device, progress)
+    models = checkpoint_models(run, chosen, device, progress)
     return one_table(
         (seen, head_strengths(model, sequences, bound.at(seen))) for seen, model in models
     )
@@ -181,8 +184,11 @@ def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]
     """Sequences seen at the chosen checkpoints of a run; None chooses all.
 
     Raises:
+        TypeError: It is no run.
         RunError: It lacks one of them, or has none.
     """
+    if not isinstance(run, Run):
+        raise TypeError(f"the run is one that load_run or train gave; got {shortened(run)}")
     kept = run.checkpoints
     if checkpoints is None:
         run.checkpoint_path("first")  # a run without checkpoints is an error, not an empty table

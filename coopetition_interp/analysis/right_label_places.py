@@ -31,8 +31,10 @@ def with_right_label(sequences: Sequences) -> Sequences:
     """The sequences whose right label is in context.
 
     Raises:
+        TypeError: They are no `Sequences`.
         ValueError: There is none.
     """
+    require_sequences(sequences)
     has_it = sequences.carries_right_label.any(1)
     if not has_it.any():
         raise ValueError(
@@ -40,3 +42,15 @@ def with_right_label(sequences: Sequences) -> Sequences:
             "to find: use sequences of another kind"
         )
     return sequences if has_it.all() else sequences[has_it]
+
+
+def require_sequences(sequences: object) -> None:
+    """Refuses what has no exemplars and labels to be told apart, such as tokens.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(sequences, Sequences):
+        raise TypeError(
+            f"this is measured on Sequences of exemplars and labels; got {type(sequences).__name__}"
+        )

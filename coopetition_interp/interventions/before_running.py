@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule
+from transformer_lens import HookedRootModule, HookedTransformer
 
 from coopetition_interp.interventions.binding import BoundClamps, Clamps, bind
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch
@@ -47,6 +47,7 @@ def bind_to_run(
     """Binds clamps, and checks what they are run with.
 
     Raises:
+        TypeError: A model of tokens is given something else.
         ValueError: The model is clamped already, there are no sequences, or it has no such weight.
     """
     bound = bind(clamps, model)
@@ -56,6 +57,11 @@ def bind_to_run(
                 f"the model is clamped already, by {shown(hook.clamps[0])}, which would undo what "
                 f"{shown(bound.clamps[0])} sets: give both in one list"
             )
+    takes_tokens = isinstance(model, HookedTransformer) and not hasattr(model, "gives_query_logits")
+    if takes_tokens and not isinstance(sequences, Tensor | str | list):
+        raise TypeError(
+            f"{type(model).__name__} takes a tensor of tokens; got {type(sequences).__name__}"
+        )
     if isinstance(sequences, Sized) and len(sequences) == 0:
         raise ValueError("there are no sequences to run the model on")
     for name in parameters or ():

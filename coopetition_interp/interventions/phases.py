@@ -94,7 +94,7 @@ class PhasedClamps:
 def bind_phases(
     clamps: Clamps,
     model: HookedRootModule,
-    steps: Sequence[int] | None = None,
+    moments: Sequence[int] | None = None,
 ) -> PhasedClamps:
     """Binds the clamps of every phase, so that what `bind` finds wrong shows before training.
 
@@ -103,11 +103,12 @@ def bind_phases(
     Args:
         clamps: The clamps, some of them perhaps `During`. Bound ones have no time: one phase.
         model: The model to train.
-        steps: Sequences seen at each training step's beginning, increasing (a `range`).
+        moments: Sequences seen at each moment at which they are held, such as each training step's
+            beginning; increasing.
 
     Raises:
         TypeError: See `bind`.
-        ValueError: See `bind`; also if a clamp would hold at none of the steps.
+        ValueError: See `bind`; also if a clamp would hold at none of the moments.
         FileNotFoundError: See `bind`.
     """
     if isinstance(clamps, BoundClamps):
@@ -115,8 +116,8 @@ def bind_phases(
     else:
         require_list(clamps)
         clamps = tuple(clamps)
-        if steps is not None:
-            _check_each_is_held(clamps, steps)
+        if moments:
+            _check_each_is_held(clamps, moments)
         stretches = phases(clamps)
         starts = [phase.start for phase in stretches]
         bound = [bind(phase.clamps, model) for phase in stretches]
@@ -144,14 +145,15 @@ class ByPhase(Generic[Made]):
         return self._made[phase]
 
 
-def _check_each_is_held(clamps: tuple[Clamp, ...], steps: Sequence[int]) -> None:
-    """Refuses a clamp whose time has no training step in it."""
+def _check_each_is_held(clamps: tuple[Clamp, ...], moments: Sequence[int]) -> None:
+    """Refuses a clamp whose time has no moment in it."""
     for clamp in clamps:
         if not isinstance(clamp, During):
             continue
-        first = bisect_left(steps, clamp.start)
-        if first == len(steps) or not clamp.active_at(steps[first]):
+        first = bisect_left(moments, clamp.start)
+        if first == len(moments) or not clamp.active_at(moments[first]):
+            which = [*map(str, moments[:2]), *([f"... {moments[-1]}"] if len(moments) > 2 else [])]
             raise ValueError(
-                f"{shown(clamp)} would never be held: the run's steps begin at "
-                f"{', '.join(map(str, steps[:2]))}, ... {steps[-1]} sequences seen"
+                f"{shown(clamp)} would never be held: the moments here are at {', '.join(which)} "
+                "sequences seen"
             )

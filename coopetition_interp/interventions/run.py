@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -53,10 +54,12 @@ def run_clamped(
         What `return_type` names: logits of the query [batch, n_labels] by default.
 
     Raises:
-        TypeError: If a clamp has to know exemplars from labels and is fed tokens; see `bind`.
-        ValueError: If a clamp sets a hook point that the model has not or does not run, or sets
-            it to nothing; if the model is held by `clamped` already; if there are no sequences, or
-            `parameters` names what the model has not; see `bind`.
+        TypeError: If the model takes another input; if a clamp has to know exemplars from labels
+            and is fed tokens; see `bind`.
+        ValueError: If there is no such `return_type`; if a clamp sets a hook point that the model
+            has not or does not run, or sets it to nothing; if the model is held by `clamped`
+            already; if there are no sequences, or `parameters` names what the model has not; see
+            `bind`.
         FileNotFoundError: See `bind`.
     """
     bound = bind_to_run(clamps, model, sequences, parameters)
@@ -165,6 +168,10 @@ def _forward(
     **how: Any,
 ) -> Any:
     """The model's output, with some of its weights replaced."""
+    if return_type not in (*FORMS_LOGITS, None) and not hasattr(model, "gives_query_logits"):
+        raise ValueError(
+            f"return_type must be one of {', '.join(FORMS_LOGITS)} or None; got {return_type!r}"
+        )
     query_of_all = return_type == "query_logits" and not getattr(model, "gives_query_logits", False)
     how["return_type"] = "logits" if query_of_all else return_type
     if weights:
@@ -250,5 +257,19 @@ def _placed(
         if not (is_pair and isinstance(edit[0], str) and callable(edit[1])):
             raise TypeError(f"{wrong}{shown(edit)}")
         check_hook_point(edit[0], model, clamp, "sets")
+        _check_takes_activation(edit[1], wrong)
         placed.append(PlacedEdit(clamp, edit[0], edit[1], batch))
     return placed
+
+
+def _check_takes_activation(edit: Callable[..., Any], wrong: str) -> None:
+    try:
+        signature = inspect.signature(edit)
+    except ValueError:  # of some built-in functions Python cannot tell
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"{wrong}a function of {signature}: an edit takes the activation alone"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -93,6 +94,8 @@ def _to_dict(clamp: Clamp) -> dict[str, Any]:
 
 def _plain(value: Any, name: str, clamp: Clamp) -> Any:
     """A field in JSON's types: tuples as lists, clamps as dictionaries, all the way down."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{shown(clamp)}: its field {name} must be a finite number")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):

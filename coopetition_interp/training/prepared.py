@@ -12,13 +12,14 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from coopetition_interp.interventions import ByPhase
+from coopetition_interp.training.config_to_train import require_own_task
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.machine import require_real_tensors
 from coopetition_interp.training.moments import Moments
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
-from coopetition_interp.training.run_config import Evaluate, RunConfig, require_own_task
+from coopetition_interp.training.run_config import Evaluate, RunConfig
 from coopetition_interp.training.same_run import digests_of_weights, require_same_weights
 from coopetition_interp.training.task import (
     Task,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import pandas as pd
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticSerializationError
 from transformer_lens import HookedRootModule
 
@@ -59,6 +60,10 @@ def _clamp(value: Any) -> Clamp:
         return clamp_from_dict(value)
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def _path_as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 SavedClamp = Annotated[Clamp, PlainValidator(_clamp), PlainSerializer(clamp_to_dict)]
@@ -116,7 +121,7 @@ class RunConfig(Config):
     name: Text = "custom"
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     clamps: tuple[SavedClamp, ...] = ()
-    start_from: Text | None = None
+    start_from: Annotated[Text | None, BeforeValidator(_path_as_text)] = None
     n_sequences: Annotated[Integer, Field(ge=1, le=10**12)] = 1_000_000
     batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 32
     data_seed: Seed = 2
@@ -253,21 +258,6 @@ def named_preset(name: str, presets: Mapping[str, Callable[[], R]]) -> R:
     if name not in presets:
         raise ConfigError(f"unknown preset {shortened(name)}: choose from {', '.join(presets)}")
     return presets[name]()
-
-
-def require_own_task(config: RunConfig) -> None:
-    """Refuses a config whose saved form would be read back as another class.
-
-    Raises:
-        ConfigError: Its class takes its task's name from another.
-    """
-    task, cls = getattr(config, "task", None), type(config)
-    if RunConfig.classes_of_tasks.get(task) is not cls:  # type: ignore[arg-type]
-        raise ConfigError(
-            f"{cls.__qualname__} has no task name of its own (it has {task!r}), so its runs could "
-            'not be loaded: give the class a field `task: Literal["its_name"] = "its_name"`; if it '
-            "was defined anew since, make the config again"
-        )
 
 
 class UnknownTaskError(ConfigError):

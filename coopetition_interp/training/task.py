@@ -21,6 +21,7 @@ from coopetition_interp.interventions import (
     clamp_to_dict,
     run_clamped,
 )
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.metrics_table import problem_of_scores
@@ -116,22 +117,54 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
     return tree_map(lambda tensor: tensor.to(device), batch)
 
 
+def checked_loss(loss: Any) -> Tensor:
+    """What a task's loss gave, found to be what training can go down.
+
+    Raises:
+        ValueError: It is something else, or depends on nothing that is trained.
+    """
+    wanted = "a task's loss is a tensor of one number"
+    if not isinstance(loss, Tensor):
+        raise ValueError(f"{wanted}; this one gave {shown(loss)}")
+    if loss.numel() != 1 or not loss.is_floating_point():
+        raise ValueError(f"{wanted}; this one is of {loss.dtype}, of shape {list(loss.shape)}")
+    if not loss.requires_grad:
+        raise ValueError(
+            "the task's loss depends on nothing that is trained: it is detached, or a clamp holds "
+            "all that it comes from"
+        )
+    return loss
+
+
+def _checked_batch(batch: Batch) -> Batch:
+    for leaf in tree_leaves(batch):
+        if not isinstance(leaf, Tensor) or leaf.ndim == 0:
+            raise ConfigError(
+                "a task's batch is tensors, in tuples, lists or dictionaries, the first dimension "
+                f"of each its sequences; got {shown(leaf)}"
+            )
+    return batch
+
+
 def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
     """The run's clamps, tried on a batch, so that a mistake shows before training.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: See `bind_phases` and `run_clamped`; also if one
-            cannot be saved.
+            cannot be saved, the batch or the loss is none, or nothing is left to learn.
     """
     for clamp in config.clamps:
         clamp_to_dict(clamp)
     steps = range(0, config.n_steps * config.batch_size, config.batch_size)
-    phased = bind_phases(config.clamps, task.model, steps=steps)
-    example = moved(task.batch(0), device_of(task.model))
+    phased = bind_phases(config.clamps, task.model, moments=steps)
+    example = moved(_checked_batch(task.batch(0)), device_of(task.model))
     trained = trainable_parameters(task.model)
     for held in phased.bound:
-        with torch.no_grad():
-            task.loss(ClampedModel(task.model, held, trained), example)
+        if trained.keys() <= held.donated.keys():
+            donors = " and ".join(map(shown, held.clamps))
+            raise ConfigError(f"clamps: {donors} leave no weight of the model's own to learn")
+        with torch.enable_grad():
+            checked_loss(task.loss(ClampedModel(task.model, held, trained), example))
     return phased
 
 

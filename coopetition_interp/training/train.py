@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
+from coopetition_interp.training.config_to_train import require_config
 from coopetition_interp.training.machine import choose_device, computing_on, should_compile
 from coopetition_interp.training.prepared import Training, build_task
 from coopetition_interp.training.progress_bar import progress_bar
@@ -52,11 +53,12 @@ def train(
         The finished run, as `load_run` gives it.
 
     Raises:
-        ConfigError, ValueError, FileNotFoundError: Bad input, before anything is written.
+        TypeError, ValueError, FileNotFoundError: Bad input, before any of the run is written.
         RunError: The directory is taken, or a write failed.
         NonFiniteLossError: The loss became NaN; what was saved before is kept.
         KeyboardInterrupt: A signal ended it.
     """
+    require_config(config)
     with RunDirectory(out) as directory:
         directory.require_new()
         device = choose_device(config.device)

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import Interrupted, Interruption
+from coopetition_interp.training.config_to_train import require_config
 from coopetition_interp.training.group_member import Member
 from coopetition_interp.training.grouped_step import GroupedStep
 from coopetition_interp.training.machine import computing_on
@@ -58,6 +59,7 @@ def train_together(
         The finished runs, in order.
 
     Raises:
+        TypeError: They are no configs.
         ConfigError: The runs cannot be trained together; nothing is trained.
         ValueError, FileNotFoundError: Bad input; likewise.
         RunError: A directory holds another run; likewise. Or runs failed: told at the end, when the
@@ -82,6 +84,10 @@ def train_together(
 
 
 def _paths(configs: Sequence[RunConfig], out: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(configs, RunConfig):
+        raise TypeError("configs are given in a list, as [config]")
+    for config in configs:
+        require_config(config)
     if not configs:
         raise ConfigError("there are no runs to train: give at least one config")
     if isinstance(out, str | Path):

@@ -24,7 +24,13 @@ from coopetition_interp.training.recorded_training import record_training
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.shared_parameters import SharedParameters
 from coopetition_interp.training.steps_at_once import StepsAtOnce
-from coopetition_interp.training.task import Batch, ClampedModel, Loss, models_own_loss
+from coopetition_interp.training.task import (
+    Batch,
+    ClampedModel,
+    Loss,
+    checked_loss,
+    models_own_loss,
+)
 
 STEPS_AHEAD = 100
 """Steps for which Adam's numbers are made at a time."""
@@ -167,7 +173,7 @@ class TrainingStep:
         batch = tree_unflatten(list(leaves_of_batch), self._structure)
         run_model = ClampedModel(self.model, self.clamps, named, running)
         with torch.enable_grad(), _in_training_mode(self.model):
-            loss = self.loss(run_model, batch)
+            loss = checked_loss(self.loss(run_model, batch))
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             with_penalty = [

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from coopetition_interp.one_line import one_line
 from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_records import RunError
 
 
 class MetricsLog:
@@ -45,13 +47,23 @@ class WeightsAndBiasesLog(MetricsLog):
 
 
 def open_metrics_log(project: str | None, directory: Path, config: RunConfig) -> MetricsLog:
-    """A log for a run; without a project, one that keeps nothing."""
+    """A log for a run; without a project, one that keeps nothing.
+
+    Raises:
+        RunError: Weights & Biases does not start.
+    """
     if project is None:
         return MetricsLog()
     import wandb
 
-    run = wandb.init(
-        project=project, name=directory.name, dir=str(directory), config=config.to_dict()
-    )
+    try:
+        run = wandb.init(
+            project=project, name=directory.name, dir=str(directory), config=config.to_dict()
+        )
+    except wandb.Error as error:
+        raise RunError(
+            f"Weights & Biases does not start ({one_line(error)}): log in by `wandb login`, set "
+            "WANDB_MODE=offline, or leave the project out"
+        ) from error
     run.define_metric("*", step_metric="sequences_seen")
     return WeightsAndBiasesLog(run)

@@ -83,8 +83,8 @@ def test_mistakes_of_any_phase_show_when_bound():
     with pytest.raises(ValueError, match="the model has no block 4"):
         bind_phases([late], model)
     with pytest.raises(ValueError, match=r"During.* would never be held: .* 0, 32, ... 96 "):
-        bind_phases([During(ABLATE, start=97)], model, steps=range(0, 128, 32))
-    bind_phases([During(ABLATE, start=96)], model, steps=range(0, 128, 32))
+        bind_phases([During(ABLATE, start=97)], model, moments=range(0, 128, 32))
+    bind_phases([During(ABLATE, start=96)], model, moments=range(0, 128, 32))
     with pytest.raises(ValueError, match=r"has a time, and here is none: .*active_at"):
         bind([During(ABLATE)], model)
 

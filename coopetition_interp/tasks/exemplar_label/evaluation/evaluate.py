@@ -37,6 +37,7 @@ def evaluate(
         One row per evaluator: "evaluator", the metrics, "n_sequences".
 
     Raises:
+        TypeError: They are no `Sequences` by name.
         ValueError: If `chunk` or `metrics` is not of the stated kind, or the sequences do not fit
             the model.
     """
@@ -45,6 +46,11 @@ def evaluate(
 
 def evaluate_with(scorer: Scorer, evaluation_sequences: Mapping[str, Sequences]) -> pd.DataFrame:
     """`evaluate`, with a scorer made once for many evaluations of a model as it changes."""
+    if not isinstance(evaluation_sequences, Mapping):
+        raise TypeError(
+            "sequences are given by their evaluators' names, as {'icl': sequences}; got "
+            f"{type(evaluation_sequences).__name__}"
+        )
     rows: list[dict[str, Any]] = []
     W_U = scorer.unembedding_by_label()
     for name, sequences in evaluation_sequences.items():
