@@ -18,6 +18,8 @@ from coopetition_interp.one_line import clipped
 LONGEST_TEXT = 10_000
 DEEPEST_NESTING = 20
 _EXAMPLE = 'write a clamp as in "AblateHeads(heads=[(0, 2)])"'
+NOT_KNOWN_HERE = "is not known here"
+"""In the error of a clamp whose module is to be imported first: nothing is wrong with the file."""
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 
@@ -179,7 +181,7 @@ def _class_of(kind: object, module: object = None) -> type[Clamp]:
     if cls is None:
         if isinstance(module, str) and module.partition(".")[0] != _OWN_PACKAGE:
             raise ValueError(
-                f"the clamp {saved_as} is not known here: "
+                f"the clamp {saved_as} {NOT_KNOWN_HERE}: "
                 + (
                     "it was defined in a script or notebook; run its definition first"
                     if _was_run_as_script(module)

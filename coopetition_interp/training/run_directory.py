@@ -28,9 +28,11 @@ from coopetition_interp.config_class import shortened
 from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
 from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
+from coopetition_interp.interventions.serialise import NOT_KNOWN_HERE
 from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.directory_lock import DirectoryLock
 from coopetition_interp.training.environment import describe_environment
+from coopetition_interp.training.going_on import TASK_MODULE, resume_call
 from coopetition_interp.training.metrics_table import read_metrics_table
 from coopetition_interp.training.run_config import BUILT_IN_TASKS, RunConfig, UnknownTaskError
 from coopetition_interp.training.run_records import (
@@ -45,8 +47,6 @@ from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NA
 __all__ = ["MissingFileError", "RunDirectory", "RunError", "read_tensors"]
 
 _MEND_RECORD = "put back a copy of it"
-TASK_MODULE = "task_module"
-"""Name in `config.json` of the module that defines a task of the user's own."""
 
 
 class MissingFileError(RunError):
@@ -114,7 +114,7 @@ class RunDirectory:
         if self.config_path.exists():
             raise RunError(
                 f"{self.path} holds another run: choose another directory, or go on with that run "
-                f"by `coopetition-interp train --resume {self.path}`"
+                f"by {resume_call(self.path)}"
             )
         left = [path for path in (self.metrics_path, self.resume_path) if path.exists()]
         left += [self.checkpoint_path(seen) for seen in self.checkpoints()]
@@ -141,6 +141,8 @@ class RunDirectory:
             raise RunError(f"{self.config_path}: {error}{told}") from error
         except ValueError as error:
             told = one_line(error, LONGEST_CAUSE)
+            if NOT_KNOWN_HERE in told:
+                raise RunError(f"{self.config_path}: {told}") from error
             raise RunError(
                 f"{self.config_path} is no config of a run ({told}): {_MEND_RECORD}"
             ) from error
@@ -167,7 +169,7 @@ class RunDirectory:
         path = self.path / "status.json"
         mend = _MEND_RECORD
         if os.path.isfile(self.resume_path):
-            mend += f", or remove it and go on by `coopetition-interp train --resume {self.path}`"
+            mend += f", or remove it and go on by {resume_call(self.path)}"
         return checked(as_status, self._read(path, mend), path, mend)
 
     def read_metrics(self) -> pd.DataFrame:
@@ -191,8 +193,8 @@ class RunDirectory:
         mend = "put back a copy of it"
         if os.path.isfile(self.resume_path):
             mend += (
-                f". Or remove it, {RESUME_NAME} and status.json: `coopetition-interp train "
-                f"--resume {self.path}` then makes the run again, to the same weights"
+                f". Or remove it, {RESUME_NAME} and status.json: {resume_call(self.path)} then "
+                "makes the run again, to the same weights"
             )
         return RunError(f"{problem}: {mend}")
 

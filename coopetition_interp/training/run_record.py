@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.one_line import one_line
+from coopetition_interp.training.going_on import resume_call
 from coopetition_interp.training.metrics_table import problem_of_scores
 from coopetition_interp.training.optimizer_state import OptimizerState
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
-from coopetition_interp.training.run_state import how_to_go_on
 from coopetition_interp.training.same_run import require_same_config
 from coopetition_interp.training.weights_and_biases import MetricsLog
 
@@ -232,7 +232,8 @@ class RunRecord:
         Returns:
             What is to be told: how much is saved, and how to go on.
         """
-        seen, go_on = self.sequences_saved, how_to_go_on(self.directory.path)
+        seen = self.sequences_saved
+        go_on = f"go on by {resume_call(self.directory.path)}"
         if at_once:
             told = f"interrupted at once; {seen} sequences are saved: {go_on}"
             self.note_end("interrupted", told)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from coopetition_interp.training.going_on import resume_call
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_directory import MissingFileError, RunDirectory, RunError
 from coopetition_interp.training.run_records import RunStatus
@@ -81,8 +82,8 @@ def _as_it_stands(directory: RunDirectory, noted: RunState) -> RunState:
         return noted._replace(state="missing")
     if noted.state == "interrupted":
         return noted
-    go_on = how_to_go_on(directory.path)
-    message = f"it is not at its end and no process is at it: {go_on}"
+    go_on = resume_call(directory.path)
+    message = f"it is not at its end and no process is at it: go on by {go_on}"
     return noted._replace(state="interrupted", message=message)
 
 
@@ -101,8 +102,3 @@ def status_of(path: str | Path) -> RunStatus:
     noted = directory.read_status()
     found = _as_it_stands(directory, RunState(**noted))
     return noted if found.state == "missing" else cast(RunStatus, found._asdict())
-
-
-def how_to_go_on(path: str | Path) -> str:
-    """What to type to go on with a run."""
-    return f"go on by `coopetition-interp train --resume {path}`"

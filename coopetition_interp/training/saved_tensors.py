@@ -9,6 +9,7 @@ from torch import Tensor
 
 from coopetition_interp.files.regular_file import UnreadableFileError
 from coopetition_interp.files.tensor_file import not_finite_floats, read_tensor_file
+from coopetition_interp.training.going_on import resume_call
 from coopetition_interp.training.run_records import (
     LONGEST_VALUE,
     RunError,
@@ -31,9 +32,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     mend = "copy it again, or take another checkpoint"
     if path.name == RESUME_NAME:
         mend = (
-            "put back a copy of it, or remove it and status.json: `coopetition-interp train "
-            f"--resume {path.parent}` then makes the run again, to the same weights. Its "
-            "checkpoints stay"
+            f"put back a copy of it, or remove it and status.json: {resume_call(path.parent)} then "
+            "makes the run again, to the same weights. Its checkpoints stay"
         )
     try:
         tensors, metadata = read_tensor_file(path)

@@ -1,8 +1,11 @@
 """A task of a user's own is trained, saved, loaded, clamped and swept as those of the toolkit."""
 
+import json
 import random
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -79,6 +82,30 @@ def test_where_it_is_not_imported_the_module_is_named(run):
     told = done.stderr.strip().splitlines()[-1]
     assert "no module imported so far defines the task 'first_token'" in told
     assert "'own_task'" in told
+
+
+def test_how_to_go_on_with_it_is_told_as_python(run, tmp_path):
+    out = Path(shutil.copytree(run.path, tmp_path / "run"))
+    (out / "status.json").unlink()
+    (out / "metrics.csv").unlink()
+    call = rf"`resume\('{out}'\)` in Python, where own_task is imported"
+    with pytest.raises(
+        RunError, match=f"metrics.csv is missing.*: {call} then makes the run again"
+    ):
+        resume(out, progress=False)
+    with pytest.raises(RunError, match=f"go on with that run by {call}$"):
+        train(CONFIG, out, progress=False)
+
+
+def test_a_run_with_a_clamp_that_is_not_imported_names_its_module(run, tmp_path):
+    out = Path(shutil.copytree(run.path, tmp_path / "run"))
+    content = json.loads((out / "config.json").read_text())
+    content["clamps"] = [{"kind": "Mine", "module": "my_clamps"}]
+    (out / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"my_clamps.Mine is not known here: `import my_clamps` fir"):
+        load_run(out)
+    with pytest.raises(RunError, match="in Python, where my_clamps and own_task is imported"):
+        train(CONFIG, out, progress=False)
 
 
 def test_the_base_of_configs_is_none_itself():

@@ -61,6 +61,11 @@ def build_task(config: TokenConfig) -> TokenTask:
     source = config.tokens.load()
     if config.train_on == "repeated" and not isinstance(source, RepeatedTokens):
         raise ConfigError("train_on=repeated is for repeated tokens; a file's are not known to be")
+    if config.objective == "next_token" and source.n_tokens < 2:
+        raise ConfigError(
+            f"tokens ({config.tokens}) are sequences of one token, which has no next one to "
+            "predict: give longer ones, or take objective='masked'"
+        )
     resolved = {
         "d_vocab": source.d_vocab,
         "n_tokens": source.n_tokens,

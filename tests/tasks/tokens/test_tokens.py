@@ -144,6 +144,12 @@ def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
         evaluate_checkpoints(load_run(tmp_path / "run"))
 
 
+def test_sequences_of_one_token_have_nothing_to_predict(tmp_path):
+    source = save_tokens(tmp_path / "own.safetensors", torch.randint(0, 9, (40, 1)))
+    with pytest.raises(ConfigError, match=r"sequences of one token, which has no next one"):
+        SMALL.replace(tokens=source).build()
+
+
 # Loss and step ------------------------------------------------------------------------------
 
 
