@@ -20,7 +20,9 @@ from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.config_class import shortened
-from coopetition_interp.interventions import Clamp, bind_phases
+from coopetition_interp.interventions import BoundClamps, Clamp, PhasedClamps, bind_phases
+from coopetition_interp.interventions.binding import require_list
+from coopetition_interp.interventions.phases import check_each_is_held
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.run import Run, load_weights
@@ -126,7 +128,7 @@ def evaluate_checkpoints(
         FileNotFoundError: If a donor's checkpoint is not there.
     """
     chosen = chosen_checkpoints(run, checkpoints)
-    bound = bind_phases(clamps, run.model("first", device), moments=run.checkpoints)
+    bound = _bound_at_checkpoints(clamps, run, device)
     sequences = run.evaluation_sequences if sequences is None else sequences
     batches = {name: moved(batch, device) for name, batch in sequences.items()}
     models = checkpoint_models(run, chosen, device, progress)
@@ -163,12 +165,24 @@ def strengths_over_checkpoints(
         FileNotFoundError: If a donor's checkpoint is not there.
     """
     chosen = chosen_checkpoints(run, checkpoints)
-    bound = bind_phases(clamps, run.model("first", device), moments=run.checkpoints)
+    bound = _bound_at_checkpoints(clamps, run, device)
     sequences = sequences.to(device)
     models = checkpoint_models(run, chosen, device, progress)
     return one_table(
         (seen, head_strengths(model, sequences, bound.at(seen))) for seen, model in models
     )
+
+
+def _bound_at_checkpoints(
+    clamps: Iterable[Clamp], run: Run, device: torch.device | str
+) -> PhasedClamps:
+    """Clamps of every phase; one whose time has no checkpoint is refused, unless the run's own."""
+    if isinstance(clamps, BoundClamps):
+        return bind_phases(clamps, run.model("first", device))
+    require_list(clamps)
+    clamps = tuple(clamps)
+    check_each_is_held([each for each in clamps if each not in run.config.clamps], run.checkpoints)
+    return bind_phases(clamps, run.model("first", device))
 
 
 def one_table(tables: Iterable[tuple[int, pd.DataFrame]]) -> pd.DataFrame:

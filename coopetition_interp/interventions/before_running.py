@@ -38,6 +38,14 @@ class GuardOfInput:
                 raise batch.refusal()
 
 
+def runs_as_transformer_lens_does(model: HookedRootModule) -> bool:
+    """Whether it takes what a `HookedTransformer` takes, and not what a subclass makes of it."""
+    return isinstance(model, HookedTransformer) and (
+        type(model).forward is HookedTransformer.forward
+        and type(model).input_to_embed is HookedTransformer.input_to_embed
+    )
+
+
 def bind_to_run(
     clamps: Clamps,
     model: HookedRootModule,
@@ -57,8 +65,7 @@ def bind_to_run(
                 f"the model is clamped already, by {shown(hook.clamps[0])}, which would undo what "
                 f"{shown(bound.clamps[0])} sets: give both in one list"
             )
-    takes_tokens = isinstance(model, HookedTransformer) and not hasattr(model, "gives_query_logits")
-    if takes_tokens and not isinstance(sequences, Tensor | str | list):
+    if runs_as_transformer_lens_does(model) and not isinstance(sequences, Tensor | str | list):
         raise TypeError(
             f"{type(model).__name__} takes a tensor of tokens; got {type(sequences).__name__}"
         )

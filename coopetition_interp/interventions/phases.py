@@ -117,7 +117,7 @@ def bind_phases(
         require_list(clamps)
         clamps = tuple(clamps)
         if moments:
-            _check_each_is_held(clamps, moments)
+            check_each_is_held(clamps, moments)
         stretches = phases(clamps)
         starts = [phase.start for phase in stretches]
         bound = [bind(phase.clamps, model) for phase in stretches]
@@ -145,8 +145,12 @@ class ByPhase(Generic[Made]):
         return self._made[phase]
 
 
-def _check_each_is_held(clamps: tuple[Clamp, ...], moments: Sequence[int]) -> None:
-    """Refuses a clamp whose time has no moment in it."""
+def check_each_is_held(clamps: Sequence[Clamp], moments: Sequence[int]) -> None:
+    """Refuses a clamp whose time has no moment in it.
+
+    Raises:
+        ValueError: Naming it.
+    """
     for clamp in clamps:
         if not isinstance(clamp, During):
             continue

@@ -14,7 +14,11 @@ from torch import Tensor
 from torch.func import functional_call
 from transformer_lens import ActivationCache, HookedRootModule, HookedTransformer
 
-from coopetition_interp.interventions.before_running import GuardOfInput, bind_to_run
+from coopetition_interp.interventions.before_running import (
+    GuardOfInput,
+    bind_to_run,
+    runs_as_transformer_lens_does,
+)
 from coopetition_interp.interventions.binding import BoundClamps, Clamps, check_hook_point
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, ModelInput, TwoPassClamp
 from coopetition_interp.interventions.fields import shown
@@ -168,7 +172,7 @@ def _forward(
     **how: Any,
 ) -> Any:
     """The model's output, with some of its weights replaced."""
-    if return_type not in (*FORMS_LOGITS, None) and not hasattr(model, "gives_query_logits"):
+    if runs_as_transformer_lens_does(model) and return_type not in (*FORMS_LOGITS, None):
         raise ValueError(
             f"return_type must be one of {', '.join(FORMS_LOGITS)} or None; got {return_type!r}"
         )

@@ -184,7 +184,7 @@ def _class_of(kind: object, module: object = None) -> type[Clamp]:
                 f"the clamp {saved_as} {NOT_KNOWN_HERE}: "
                 + (
                     "it was defined in a script or notebook; run its definition first"
-                    if _was_run_as_script(module)
+                    if was_run_as_script(module)
                     else f"`import {clipped(module)}` first (nothing is imported because a file "
                     "says so)"
                 )
@@ -206,10 +206,11 @@ def _same_module(saved: object, own: str) -> bool:
     if not isinstance(saved, str):
         return False
     both_ours = saved.partition(".")[0] == own.partition(".")[0] == _OWN_PACKAGE
-    return saved == own or both_ours or _was_run_as_script(saved)
+    return saved == own or both_ours or was_run_as_script(saved)
 
 
-def _was_run_as_script(module: str) -> bool:
+def was_run_as_script(module: str) -> bool:
+    """Whether a module is the script or notebook itself, which nobody can import."""
     return module in ("__main__", "__mp_main__")  # the second in a process started from a script
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
+from coopetition_interp.interventions.serialise import was_run_as_script
 
 TASK_MODULE = "task_module"
 """Name in `config.json` of the module that defines a task of the user's own."""
@@ -22,7 +23,10 @@ def resume_call(path: str | Path) -> str:
     modules = _modules_in(content)
     if not modules:
         return f"`coopetition-interp train --resume {path}`"
-    return f"`resume({str(path)!r})` in Python, where {' and '.join(modules)} is imported"
+    call = f"`resume({str(path)!r})` in Python"
+    if any(map(was_run_as_script, modules)):
+        return f"{call}, where the run's own task or clamps are defined"
+    return f"{call}, after `import {', '.join(modules)}`"
 
 
 def _modules_in(value: Any) -> list[str]:

@@ -90,7 +90,7 @@ class Training:
         device = torch.device(resolved["device"])
         clamps = bind_clamps(config, task)
         digests = digests_of_weights(config, task, clamps)
-        require_same_weights(digests, resolved)
+        require_same_weights(digests, resolved, config)
         for held in clamps.bound:
             check_evaluators(config, task, held)
         evaluations = config.evaluate_at.steps(config.n_steps, config.batch_size)

@@ -45,7 +45,7 @@ _NO_NUMBERS = (
 _NO_SHAPES_BY_NUMBERS = (
     "the loss, a clamp, a metric or the model makes a tensor whose shape depends on the numbers of "
     f"another (as x[x > 0] and nonzero() do); {RUNS_ONCE}, with one batch's shapes: choose by "
-    "torch.where, or multiply by the mask"
+    "torch.where, or multiply by the mask (by a constant one: index by its nonzero())"
 )
 
 
@@ -61,9 +61,10 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModul
         ValueError: It takes numbers out of tensors, or makes tensors whose shapes depend on them.
     """
     with _numbers_refused():
-        # Without numbers: while it is recorded, numpy would take those of true tensors unnoticed.
-        with FakeTensorMode(allow_non_fake_inputs=True) as without_numbers:
-            function(*map(without_numbers.from_tensor, inputs))
+        # First on inputs without numbers: while it is recorded, numpy would take them unnoticed.
+        # The mode is not entered, so that constants, and what is cached on the way, stay true.
+        without_numbers = FakeTensorMode(allow_non_fake_inputs=True)
+        function(*map(without_numbers.from_tensor, inputs))
         recorded = make_fx(function, decomposition_table=_REWRITTEN)(*_copied(inputs))
     for node in recorded.graph.nodes:
         node.meta.clear()  # an example of each result, each of a world of its own: not compilable

@@ -25,6 +25,7 @@ from coopetition_interp.config_class import (
     shortened,
 )
 from coopetition_interp.interventions import Clamp, Clamps, clamp_from_dict, clamp_to_dict
+from coopetition_interp.interventions.serialise import was_run_as_script
 from coopetition_interp.training.overrides import override
 from coopetition_interp.training.run_records import ResolvedFields
 from coopetition_interp.training.schedules import OptimizerConfig, Schedule
@@ -138,7 +139,11 @@ class RunConfig(Config):
         if name := cls.__dict__.get("task"):
             there = RunConfig.classes_of_tasks.get(name, cls)
             # The same class defined anew, as by a notebook's cell run again, takes its own place.
-            if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+            is_same = there.__qualname__ == cls.__qualname__ and (
+                there.__module__ == cls.__module__
+                or any(was_run_as_script(each.__module__) for each in (there, cls))
+            )
+            if not is_same:
                 raise ConfigError(
                     f"{cls.__qualname__}: the task {shortened(name)} is that of "
                     f"{there.__module__}.{there.__qualname__}: give yours another name"

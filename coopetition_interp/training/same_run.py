@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from coopetition_interp.interventions import PhasedClamps
+from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.one_line import clipped
 from coopetition_interp.training.overrides import dotted_fields
@@ -18,9 +20,10 @@ from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_records import RunError
 from coopetition_interp.training.task import Task
 
-_MAY_CHANGE = ("name", "n_sequences")
-_NAMES_OF_FILES = ("path", "checkpoint", "start_from")
-"""Fields that say where a file lies: its content is compared instead."""
+_MAY_CHANGE = ("name", "n_sequences", "start_from", "device", "n_threads", "compile")
+"""Fields that are told otherwise: `start_from` by its digest, the last three by `resolved.json`."""
+_WHERE_DATA_LIE = re.compile(r"(features|tokens|sequences\.class_weights)\.(path|root|cache_dir)")
+"""Fields that say where files lie whose content has a digest in `resolved.json`."""
 
 
 def require_same_data(task: Task, resolved: Mapping[str, Any], path: Path) -> None:
@@ -53,7 +56,9 @@ def digests_of_weights(config: RunConfig, task: Task, clamps: PhasedClamps) -> d
     return digests
 
 
-def require_same_weights(digests: Mapping[str, str], resolved: Mapping[str, Any]) -> None:
+def require_same_weights(
+    digests: Mapping[str, str], resolved: Mapping[str, Any], config: RunConfig
+) -> None:
     """Refuses to go on from, or with, weights that were written over since.
 
     Raises:
@@ -61,10 +66,12 @@ def require_same_weights(digests: Mapping[str, str], resolved: Mapping[str, Any]
     """
     for name, digest in digests.items():
         if resolved.get(name, digest) != digest:
-            which = "the clamps' checkpoints" if name == "donors_sha256" else "start_from"
+            which = f"start_from ({config.start_from})"
+            if name == "donors_sha256":
+                which = f"the checkpoints of {', '.join(map(shown, config.clamps))}"
             raise RunError(
-                f"the weights of {which} are not those that the run was begun with: put back the "
-                "original file, or begin a new run"
+                f"the weights of {which} are not those that the run {config.name} was begun with: "
+                "put back the original file, or begin a new run"
             )
 
 
@@ -84,7 +91,8 @@ def require_same_config(saved: Mapping[str, Any], config: Mapping[str, Any], sav
     before, now = (dict(dotted_fields(_comparable(each))) for each in (saved, config))
     for name in {**before, **now}:
         was, is_now = (clipped(fields.get(name, "left out")) for fields in (before, now))
-        if name not in _MAY_CHANGE and before.get(name) != now.get(name):
+        may_change = name in _MAY_CHANGE or _WHERE_DATA_LIE.fullmatch(name)
+        if not may_change and before.get(name) != now.get(name):
             raise RunError(
                 f"{save} was saved under another config: {name} was {was} and is {is_now} in "
                 "config.json. Put it back, or begin a new run"
@@ -92,15 +100,16 @@ def require_same_config(saved: Mapping[str, Any], config: Mapping[str, Any], sav
 
 
 def _comparable(value: Any) -> Any:
-    """With lists as groups of numbered fields, and the names of files left out."""
+    """With lists as groups of numbered fields, and clamps without where they and donors lie."""
     if isinstance(value, list):
         value = {str(number): each for number, each in enumerate(value)}
     if not isinstance(value, Mapping):
         return value
-    return {
-        name: "a file" if name in _NAMES_OF_FILES and isinstance(each, str) else _comparable(each)
-        for name, each in value.items()
-    }
+    left_out: tuple[str, ...] = ()
+    if "kind" in value and "module" in value:
+        is_graft = value["kind"] in ("GraftIn", "GraftOut")
+        left_out = ("module", "checkpoint") if is_graft else ("module",)
+    return {name: _comparable(each) for name, each in value.items() if name not in left_out}
 
 
 def _digest(groups: list[Mapping[str, Tensor]]) -> str:

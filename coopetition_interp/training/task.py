@@ -126,7 +126,7 @@ def checked_loss(loss: Any) -> Tensor:
     wanted = "a task's loss is a tensor of one number"
     if not isinstance(loss, Tensor):
         raise ValueError(f"{wanted}; this one gave {shown(loss)}")
-    if loss.numel() != 1 or not loss.is_floating_point():
+    if loss.ndim != 0 or not loss.is_floating_point():
         raise ValueError(f"{wanted}; this one is of {loss.dtype}, of shape {list(loss.shape)}")
     if not loss.requires_grad:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from coopetition_interp.training import (
     train,
 )
 from coopetition_interp.training import train_together as train_runs_together
+from coopetition_interp.training.recorded_graph import record
 
 PENALTY = 0.1
 
@@ -49,6 +50,14 @@ def of_weights(weights):
 def counts(task, run_model, batch, loss):
     task.teacher.add_(1)
     return loss
+
+
+TEMPERATURE, KEPT = torch.tensor(2.0), torch.tensor([True, False, True, True])
+
+
+@lru_cache
+def kept(n):
+    return torch.arange(float(n))
 
 
 WAYS = {
@@ -83,6 +92,9 @@ WAYS = {
     "number of": lambda task, run_model, batch, loss: loss * len(batch[batch > 1]),
     "where": lambda task, run_model, batch, loss: loss * (batch > 1).nonzero().shape[0],
     "mask": lambda task, run_model, batch, loss: loss + run_model(batch)[batch > 1].mean(),
+    "held tensors": lambda task, run_model, batch, loss: (
+        loss * TEMPERATURE.item() + run_model(batch)[:, KEPT.nonzero()[:, 0]].mean() * kept(2).sum()
+    ),
     "numpy's constants": lambda task, run_model, batch, loss: (
         loss * torch.from_numpy(np.arange(3.0, dtype=np.float32)).sum() * torch.tensor(3).item()
     ),
@@ -146,6 +158,14 @@ def test_what_a_record_would_keep_as_it_is_is_refused(way, n, tmp_path):
     assert not list(tmp_path.rglob("config.json"))
 
 
+def test_what_a_loss_caches_is_of_true_tensors(tmp_path):
+    kept.cache_clear()
+    inputs = [torch.rand(3)]
+    record(lambda x: (x * kept(3),), inputs)
+    assert type(kept(3)) is torch.Tensor
+    assert kept(3).tolist() == [0, 1, 2]
+
+
 def test_a_penalty_on_the_weights_that_are_given_trains_as_the_configs_own(tmp_path):
     own = train(CONFIG.replace(way="given weights"), tmp_path / "own", progress=False)
     l2 = OptimizerConfig(learning_rate=1e-2, l2=PENALTY, l2_on=("all",))
@@ -164,7 +184,7 @@ def test_runs_whose_losses_hold_something_of_their_own_are_not_trained_together(
     assert not list(tmp_path.rglob("config.json"))
 
 
-@pytest.mark.parametrize("way", ["plain", "given weights", "numpy's constants"])
+@pytest.mark.parametrize("way", ["plain", "given weights", "numpy's constants", "held tensors"])
 def test_losses_that_are_one_computation_are_trained_together(way, tmp_path):
     configs = [CONFIG.replace(way=way, name=f"{seed}", data_seed=seed) for seed in (3, 4)]
     for run in train_runs_together(configs, tmp_path / "together", progress=False):

@@ -88,7 +88,7 @@ def test_how_to_go_on_with_it_is_told_as_python(run, tmp_path):
     out = Path(shutil.copytree(run.path, tmp_path / "run"))
     (out / "status.json").unlink()
     (out / "metrics.csv").unlink()
-    call = rf"`resume\('{out}'\)` in Python, where own_task is imported"
+    call = rf"`resume\('{out}'\)` in Python, after `import own_task`"
     with pytest.raises(
         RunError, match=f"metrics.csv is missing.*: {call} then makes the run again"
     ):
@@ -104,7 +104,7 @@ def test_a_run_with_a_clamp_that_is_not_imported_names_its_module(run, tmp_path)
     (out / "config.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"my_clamps.Mine is not known here: `import my_clamps` fir"):
         load_run(out)
-    with pytest.raises(RunError, match="in Python, where my_clamps and own_task is imported"):
+    with pytest.raises(RunError, match="in Python, after `import my_clamps, own_task`"):
         train(CONFIG, out, progress=False)
 
 

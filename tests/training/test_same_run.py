@@ -15,6 +15,7 @@ from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import GraftIn
 from coopetition_interp.training import RunError, load_run, resume, train, train_together
 from coopetition_interp.training.run_directory import RunDirectory
+from coopetition_interp.training.same_run import require_same_config
 
 
 @pytest.fixture
@@ -62,9 +63,40 @@ def test_a_run_of_a_group_with_a_changed_config_is_not_gone_on_with(interrupted)
         train_together([load_run(interrupted).config], [interrupted], progress=False)
 
 
-def test_another_name_and_a_greater_length_are_no_other_run(interrupted, short_run):
-    edit(interrupted / "config.json", lambda c: c.update(name="mine"))
+def test_what_decides_no_weight_makes_no_other_run(interrupted, short_run):
+    changed = {"name": "mine", "device": "cpu", "n_threads": 3, "compile": "no"}
+    edit(interrupted / "config.json", lambda c: c.update(changed))
     assert same_weights(resume(interrupted, progress=False).weights(), short_run.weights())
+
+
+MINE = {"kind": "Mine", "module": "__main__", "path": "QK"}
+GRAFT = {"kind": "GraftIn", "module": "coopetition_interp.interventions.grafts", "layer": 0}
+LATER = {"kind": "During", "module": "coopetition_interp.interventions.during", "start": 32}
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "told"),
+    [
+        ({"features": {"path": "/a/x.h5"}}, {"features": {"path": "/b/x.h5"}}, ""),
+        ({"features": {"root": "/a"}}, {"features": {"root": "/b"}}, ""),
+        ({"sequences": {"class_weights": {"path": "a"}}}, {"sequences": {}}, ""),
+        ({"clamps": [MINE]}, {"clamps": [{**MINE, "module": "mine"}]}, ""),
+        ({"clamps": [MINE]}, {"clamps": [{**MINE, "path": "OV"}]}, 'clamps.0.path was "QK"'),
+        (
+            {"clamps": [{**LATER, "clamp": {**GRAFT, "checkpoint": "a"}}]},
+            {"clamps": [{**LATER, "clamp": {**GRAFT, "checkpoint": "b"}}]},
+            "",
+        ),
+        ({"clamps": [GRAFT]}, {"clamps": [{**GRAFT, "layer": 1}]}, "clamps.0.layer was 0 and is 1"),
+        ({"model": {"path": "a"}}, {"model": {"path": "b"}}, 'model.path was "a" and is "b"'),
+    ],
+)
+def test_a_run_may_be_moved_and_not_changed(saved, now, told):
+    if not told:
+        require_same_config(saved, now, Path("save"))
+    else:
+        with pytest.raises(RunError, match=told):
+            require_same_config(saved, now, Path("save"))
 
 
 def test_metrics_that_lack_an_evaluation_are_not_gone_on_with(interrupted):
@@ -95,7 +127,7 @@ def test_weights_that_were_written_over_are_not_gone_on_with(
         else:
             resume(run, progress=False)
 
-    with pytest.raises(RunError, match="not those that the run was begun with: put back the orig"):
+    with pytest.raises(RunError, match="not those that the run tiny was begun with: put back the orig"):
         go_on()
     elsewhere = Path(shutil.copy(short_run.checkpoint_path(640), tmp_path / "other.safetensors"))
     if not together:  # the same weights, moved

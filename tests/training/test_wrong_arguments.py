@@ -11,6 +11,7 @@ import torch
 from own_task import FirstTokenConfig, FirstTokenTask, draw
 from small_models import small_model, small_sequences
 from toy_models.unchecked import without_shape_checks
+from transformer_lens import HookedTransformer
 
 from coopetition_interp import evaluate
 from coopetition_interp.analysis.attention_strengths import head_strengths, induction_strength
@@ -85,6 +86,23 @@ def test_a_clamp_whose_time_has_no_checkpoint_is_told(measure, short_run):
     given = [] if measure is evaluate_checkpoints else [short_run.evaluation_sequences["icl"]]
     with pytest.raises(ValueError, match=r"never be held: the moments here are at 0, 640, ... 19"):
         measure(short_run, *given, clamps=late)
+
+
+def test_the_runs_own_clamps_may_have_no_checkpoint_in_their_time(short_config, tmp_path):
+    config = short_config.replace(clamps=(During(AblateHeads([(0, 0)]), start=700, stop=900),))
+    run = train(config, tmp_path / "run", progress=False)
+    scores = evaluate_checkpoints(run, run.config.clamps)
+    assert scores.sequences_seen.unique().tolist() == [0, 640, 1280, 1920]
+
+
+class TakesPairs(HookedTransformer):
+    def forward(self, pair, return_type="logits", **how):
+        return super().forward(pair[0] + pair[1], return_type="logits", **how)
+
+
+def test_an_own_model_may_take_and_give_what_it_likes():
+    model, zeros = TakesPairs(token_model().cfg), torch.zeros_like(TOKENS)
+    assert run_clamped(model, (TOKENS, zeros), [], return_type="mine").shape == (8, 4, 8)
 
 
 def test_an_unknown_return_type_is_told():
