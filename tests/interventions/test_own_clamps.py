@@ -95,7 +95,7 @@ def test_trained_saved_and_loaded(short_config, short_run, tmp_path):
         (HalveValues([0]), "its field layers holds a list; what is saved is a number"),
         (ForgetsToReturn(), r"its edit of blocks.0.attn.hook_v must return the activation"),
         (HalveValues((7,)), r"sets 'blocks.7.attn.hook_v', but the model has no such hook point"),
-        (During(HalveValues((0,)), start=1920), r"would never be held: the run's steps begin at 0"),
+        (During(HalveValues((0,)), start=1920), r"would never be held: the moments here are at 0"),
         (During(HalveValues((0,)), 1, 20), r"would never be held"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",

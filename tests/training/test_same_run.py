@@ -18,10 +18,17 @@ from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.same_run import require_same_config
 
 
+@pytest.fixture(scope="module")
+def short_of_its_end(short_config, tmp_path_factory):
+    """A run of 1280 of the 1920 sequences."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(short_config.replace(n_sequences=1280), out, progress=False).path
+
+
 @pytest.fixture
-def interrupted(short_config, tmp_path):
-    """A run with a save at 1280 of its 1920 sequences."""
-    run = train(short_config.replace(n_sequences=1280), tmp_path / "run", progress=False).path
+def interrupted(short_of_its_end, tmp_path):
+    """A copy, whose config says that it goes on to 1920."""
+    run = Path(shutil.copytree(short_of_its_end, tmp_path / "run"))
     content = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**content, "n_sequences": 1920}))
     return run
@@ -127,7 +134,9 @@ def test_weights_that_were_written_over_are_not_gone_on_with(
         else:
             resume(run, progress=False)
 
-    with pytest.raises(RunError, match="not those that the run tiny was begun with: put back the orig"):
+    with pytest.raises(
+        RunError, match="not those that the run tiny was begun with: put back the orig"
+    ):
         go_on()
     elsewhere = Path(shutil.copy(short_run.checkpoint_path(640), tmp_path / "other.safetensors"))
     if not together:  # the same weights, moved
