@@ -220,5 +220,12 @@ def _interval(values: Mapping[int, float]) -> SeedInterval | None:
 
 def _in_words(values: Mapping[int, float]) -> str:
     without = [seed for seed, value in values.items() if not math.isfinite(value)]
-    told = f"; seeds without it: {', '.join(map(str, without))}" if without else ""
-    return f"{_interval(values) or 'no seed has it'}{told}"
+    named = ", ".join(map(str, without))
+    interval = _interval(values)
+    if interval is None:
+        return "no seed has it" + (f" (of {named})" if without else "")
+    return (
+        f"{interval}; not had by seed{'s' * (len(without) > 1)} {named}"
+        if without
+        else f"{interval}"
+    )

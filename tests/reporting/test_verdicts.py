@@ -44,7 +44,7 @@ def test_two_seeds_decide_nothing_and_one_run_is_never_called_reproduced():
 def test_a_seed_without_the_number_leaves_the_claim_undecided_and_is_named():
     rule = NumberRule("x", {5: 1.0, 6: 1.0, 7: 1.0, 8: math.nan}, "over", 0.0)
     assert rule.verdict() == "undecided"
-    assert "seeds without it: 8" in rule.found
+    assert "not had by seed 8" in rule.found
     nowhere = NumberRule("x", {5: math.nan}, "over", 0.0)
     assert nowhere.verdict(single_run=True) == "undecided"
     assert "no seed has it" in nowhere.found
