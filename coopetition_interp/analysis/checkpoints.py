@@ -177,11 +177,11 @@ def _bound_at_checkpoints(
     clamps: Iterable[Clamp], run: Run, device: torch.device | str
 ) -> PhasedClamps:
     """Clamps of every phase; one whose time has no checkpoint is refused, unless the run's own."""
-    if isinstance(clamps, BoundClamps):
-        return bind_phases(clamps, run.model("first", device))
-    require_list(clamps)
-    clamps = tuple(clamps)
-    check_each_is_held([each for each in clamps if each not in run.config.clamps], run.checkpoints)
+    if not isinstance(clamps, BoundClamps):
+        require_list(clamps)
+        clamps = tuple(clamps)
+        others = [each for each in clamps if each not in run.config.clamps]
+        check_each_is_held(others, run.checkpoints)
     return bind_phases(clamps, run.model("first", device))
 
 

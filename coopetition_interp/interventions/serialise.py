@@ -179,7 +179,7 @@ def _class_of(kind: object, module: object = None) -> type[Clamp]:
     cls = known.get(kind) if isinstance(kind, str) else None
     saved_as = f"{clipped(str(module))}.{clipped(str(kind))}"
     if cls is None:
-        if isinstance(module, str) and module.partition(".")[0] != _OWN_PACKAGE:
+        if isinstance(module, str) and not is_of_this_package(module):
             raise ValueError(
                 f"the clamp {saved_as} {NOT_KNOWN_HERE}: "
                 + (
@@ -205,8 +205,13 @@ def _same_module(saved: object, own: str) -> bool:
     """Whether a saved module is a class's own; this package and scripts may move theirs."""
     if not isinstance(saved, str):
         return False
-    both_ours = saved.partition(".")[0] == own.partition(".")[0] == _OWN_PACKAGE
+    both_ours = is_of_this_package(saved) and is_of_this_package(own)
     return saved == own or both_ours or was_run_as_script(saved)
+
+
+def is_of_this_package(module: str) -> bool:
+    """Whether a module comes with the toolkit."""
+    return module.partition(".")[0] == _OWN_PACKAGE
 
 
 def was_run_as_script(module: str) -> bool:

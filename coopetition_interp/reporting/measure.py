@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from coopetition_interp.training import Run
+from coopetition_interp.training.run_config import NOT_TRAINED_BY
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,6 @@ def measure(
         **parameters: See `Measure`.
     """
     return lambda function: Measure(function, version, parameters)
-
-
-NOT_TRAINED_BY = ("name", "device", "n_threads", "compile")
-"""Fields of a config that decide nothing that is measured."""
 
 
 def run_digest(run: Run) -> str:

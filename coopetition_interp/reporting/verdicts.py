@@ -224,8 +224,6 @@ def _in_words(values: Mapping[int, float]) -> str:
     interval = _interval(values)
     if interval is None:
         return "no seed has it" + (f" (of {named})" if without else "")
-    return (
-        f"{interval}; not had by seed{'s' * (len(without) > 1)} {named}"
-        if without
-        else f"{interval}"
-    )
+    if not without:
+        return str(interval)
+    return f"{interval}; not had by seed{'s' * (len(without) > 1)} {named}"

@@ -8,12 +8,11 @@ from pathlib import Path
 from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.training import RunConfig, RunError
 from coopetition_interp.training.overrides import dotted_fields
+from coopetition_interp.training.run_config import NOT_TRAINED_BY
 from coopetition_interp.training.run_directory import RunDirectory
 from coopetition_interp.training.run_state import state_of
 
 MEASURED = ("evaluators", "evaluation_seed", "evaluate_at", "checkpoint_at")
-MACHINE = ("name", "device", "n_threads", "compile")
-"""Fields of a config that do not decide what is trained."""
 
 
 def difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) -> str:
@@ -51,7 +50,7 @@ def other_config(planned: PlannedRun, path: Path) -> str:
     """
     if not isinstance(planned.config, RunConfig):
         return ""
-    but = (*MEASURED, *MACHINE) if state_of(path) == "finished" else ()
+    but = (*MEASURED, *NOT_TRAINED_BY) if state_of(path) == "finished" else ()
     try:
         differs = difference(RunDirectory(path).read_config(), planned.resolve({}), but)
     except (ValueError, RunError) as error:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
-from coopetition_interp.interventions.serialise import was_run_as_script
+from coopetition_interp.interventions.serialise import is_of_this_package, was_run_as_script
 
 TASK_MODULE = "task_module"
 """Name in `config.json` of the module that defines a task of the user's own."""
-_OWN_PACKAGE = __name__.partition(".")[0]
 
 
 def resume_call(path: str | Path) -> str:
@@ -37,5 +36,5 @@ def _modules_in(value: Any) -> list[str]:
         return []
     named = [value[TASK_MODULE]] if TASK_MODULE in value else []
     named += [value["module"]] if "kind" in value and "module" in value else []
-    own = {m for m in named if isinstance(m, str) and m.partition(".")[0] != _OWN_PACKAGE}
+    own = {m for m in named if isinstance(m, str) and not is_of_this_package(m)}
     return sorted(own.union(*map(_modules_in, value.values())))

@@ -42,6 +42,9 @@ columns "evaluator", the metrics and "n_sequences"."""
 
 Precision = Literal["float32", "tf32"]
 
+NOT_TRAINED_BY = ("name", "device", "n_threads", "compile")
+"""Fields of a config that do not decide what is trained."""
+
 FIRST_TASK = "exemplar_label"
 """The task of configs that were saved before there were others."""
 

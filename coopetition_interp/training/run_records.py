@@ -13,8 +13,6 @@ LONGEST_VALUE = 60
 """Characters of a wrong value that an error shows."""
 
 Record = TypeVar("Record")
-
-
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

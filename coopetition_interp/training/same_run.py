@@ -16,12 +16,12 @@ from coopetition_interp.interventions.fields import shown
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.one_line import clipped
 from coopetition_interp.training.overrides import dotted_fields
-from coopetition_interp.training.run_config import RunConfig
+from coopetition_interp.training.run_config import NOT_TRAINED_BY, RunConfig
 from coopetition_interp.training.run_records import RunError
 from coopetition_interp.training.task import Task
 
-_MAY_CHANGE = ("name", "n_sequences", "start_from", "device", "n_threads", "compile")
-"""Fields that are told otherwise: `start_from` by its digest, the last three by `resolved.json`."""
+_MAY_CHANGE = (*NOT_TRAINED_BY, "n_sequences", "start_from")
+"""`start_from` is told by its digest; how the machine is used, by `resolved.json`."""
 _WHERE_DATA_LIE = re.compile(r"(features|tokens|sequences\.class_weights)\.(path|root|cache_dir)")
 """Fields that say where files lie whose content has a digest in `resolved.json`."""
 
@@ -90,9 +90,9 @@ def require_same_config(saved: Mapping[str, Any], config: Mapping[str, Any], sav
     """
     before, now = (dict(dotted_fields(_comparable(each))) for each in (saved, config))
     for name in {**before, **now}:
-        was, is_now = (clipped(fields.get(name, "left out")) for fields in (before, now))
         may_change = name in _MAY_CHANGE or _WHERE_DATA_LIE.fullmatch(name)
         if not may_change and before.get(name) != now.get(name):
+            was, is_now = (clipped(fields.get(name, "left out")) for fields in (before, now))
             raise RunError(
                 f"{save} was saved under another config: {name} was {was} and is {is_now} in "
                 "config.json. Put it back, or begin a new run"

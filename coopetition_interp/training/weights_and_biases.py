@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from coopetition_interp.one_line import one_line
+from coopetition_interp.training.metrics_table import ADDED_TO_SCORES
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.run_records import RunError
 
@@ -36,9 +37,7 @@ class WeightsAndBiasesLog(MetricsLog):
         values: dict[str, float] = {}
         for row in rows.to_dict("records"):
             evaluator = row.pop("evaluator")
-            values["sequences_seen"] = row.pop("sequences_seen")
-            of_run = ("training_loss", "l2_penalty")
-            values |= {name: row.pop(name) for name in of_run if name in row}
+            values |= {name: row.pop(name) for name in ADDED_TO_SCORES if name in row}
             values |= {f"{evaluator}/{metric}": value for metric, value in row.items()}
         self._run.log(values)
 
