@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from coopetition_interp.analysis.moments import moments_of
+from coopetition_interp.reporting.figure_file import figure_files
 from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate
 from coopetition_interp.training import load_run
@@ -82,6 +84,14 @@ def test_every_figure_of_every_packed_study_is_drawn_or_lacks_its_runs(tmp_path)
     for line in missing:
         lacks_its_runs = r".*: no (finished )?run of|.*: no seed has all|.*no study to draw from"
         assert re.match(rf"{lacks_its_runs}|\d+ figures? w(as|ere) not drawn", line), line
+
+    drawn = {file.stem.removesuffix("_numbers"): file for file in tmp_path.rglob("*_numbers.csv")}
+    of_induction_heads = figure_files(CHECKPOINTS.parent / "analyses" / "induction_heads")
+    assert {path.stem for path in of_induction_heads} <= drawn.keys()
+    for name, file in drawn.items():
+        numbers = pd.read_csv(file)
+        assert numbers["ours"].str.len().min() > 0, name
+        assert numbers["verdict"].notna().any(), name
 
 
 def test_what_is_committed_stays_small():

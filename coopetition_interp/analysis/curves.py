@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 def first_to_stay(holds: Bool[np.ndarray, " points"], n: int) -> int | None:
@@ -73,11 +74,13 @@ def smooth(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")
     middle = np.median if by == "median" else np.mean
-    last = len(values) - 1
+    half, last = window // 2, len(values) - 1
     smoothed = np.empty(len(values))
+    if len(values) >= window:
+        smoothed[half : last - half + 1] = middle(sliding_window_view(values, window), axis=1)
     for place in range(len(values)):
-        before = after = window // 2
-        if ends == "even":
-            before = after = min(place, last - place, window // 2)
+        if half <= place <= last - half:
+            continue  # its window is whole
+        before = after = min(place, last - place) if ends == "even" else half
         smoothed[place] = middle(values[max(0, place - before) : place + after + 1])
     return smoothed

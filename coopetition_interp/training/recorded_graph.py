@@ -55,17 +55,17 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> GraphModul
     Args:
         function: Takes tensors, returns a tuple of tensors; may write into its inputs. Whatever
             else it looks at is looked at now, once.
-        inputs: Example inputs; they are copied, not written into.
+        inputs: Example inputs; they are not written into.
 
     Raises:
         ValueError: It takes numbers out of tensors, or makes tensors whose shapes depend on them.
     """
+    # Inputs without numbers: numpy would take those of others unnoticed, and nothing is computed.
+    # The mode is not entered, so that constants, and what is cached on the way, stay true.
+    without_numbers = FakeTensorMode(allow_non_fake_inputs=True)
+    examples = [without_numbers.from_tensor(tensor) for tensor in inputs]
     with _numbers_refused():
-        # First on inputs without numbers: while it is recorded, numpy would take them unnoticed.
-        # The mode is not entered, so that constants, and what is cached on the way, stay true.
-        without_numbers = FakeTensorMode(allow_non_fake_inputs=True)
-        function(*map(without_numbers.from_tensor, inputs))
-        recorded = make_fx(function, decomposition_table=_REWRITTEN)(*_copied(inputs))
+        recorded = make_fx(function, decomposition_table=_REWRITTEN)(*examples)
     for node in recorded.graph.nodes:
         node.meta.clear()  # an example of each result, each of a world of its own: not compilable
     return recorded

@@ -2,11 +2,20 @@
 
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from toy_models.unchecked import without_shape_checks
 
 ANALYSES = Path(__file__).parents[2] / "analyses"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unchecked() -> Iterator[None]:
+    """Figures call the same measures thousands of times; half of it would be checks of shapes."""
+    with without_shape_checks():
+        yield
 
 
 @pytest.fixture
