@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import coopetition_interp  # noqa: F401  before torch, whose threads then sleep when they wait
+import coopetition_interp  # before torch, whose threads then sleep when they wait
 
 # isort: split
 import re
@@ -13,8 +13,21 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from jaxtyping import install_import_hook
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# Shapes written in jaxtyping annotations are checked in every test but those of analyses/. Modules
+# without any are left to mypy: most calls are theirs, and a check takes longer than many of them.
+PACKAGE = Path(coopetition_interp.__file__).parent
+install_import_hook(
+    [
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if "jaxtyping" in file.read_text(encoding="utf-8")
+    ],
+    "beartype.beartype",
+)
 
 # What takes long to import is imported where it is used: the process that hands tests out to
 # others, which start after it, uses none of it.

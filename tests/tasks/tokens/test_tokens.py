@@ -17,7 +17,6 @@ from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
 from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import (
     AblateHeads,
-    BlockPreviousToken,
     During,
     GraftIn,
     HeadTemperature,
@@ -279,33 +278,6 @@ def test_the_compiled_step_is_the_same_and_repeats_bitwise():
     assert losses["again"] == losses["compiled"]
     # Fused kernels round differently; twenty steps of Adam enlarge that.
     assert losses["compiled"] == pytest.approx(losses["recorded"], rel=1e-3)
-
-
-# What it is for -----------------------------------------------------------------------------
-
-
-def sequences_until_induction(clamps, out) -> float:
-    """Sequences seen when nine in ten foretold tokens are predicted; infinite if they are not."""
-    config = SMALL.replace(
-        tokens={"n_excerpts": 8},
-        train_on="repeated",
-        n_sequences=12_800,
-        clamps=clamps,
-        checkpoint_at=Schedule(at=(12_800,)),
-    )
-    metrics = train(config, out, progress=False).metrics
-    good = metrics[(metrics.evaluator == "repeated") & (metrics.accuracy > 0.9)]
-    return good.sequences_seen.min() if len(good) else float("inf")
-
-
-def test_an_induction_head_comes_sooner_with_a_previous_token_head_and_not_without(tmp_path):
-    """Within this length: without previous-token attention a slower, roundabout way is found."""
-    plain = sequences_until_induction((), tmp_path / "plain")
-    helped = sequences_until_induction((PreviousTokenHeads([(0, 0)]),), tmp_path / "helped")
-    every_head = [(layer, head) for layer in (0, 1) for head in range(4)]
-    blocked = sequences_until_induction((BlockPreviousToken(every_head),), tmp_path / "blocked")
-    assert helped < plain < float("inf")
-    assert blocked == float("inf")
 
 
 # A task of the user's own -------------------------------------------------------------------

@@ -272,8 +272,8 @@ def test_the_readme_section_runs_and_says_what_is_so(monkeypatch):
     assert names["by_token"][0, [0, 2, 4]].tolist() == pytest.approx([difference] * 3, abs=1e-5)
 
 
-def test_a_few_hundred_random_calls_hold():
+def test_more_than_a_hundred_random_calls_hold():
     with without_shape_checks():
-        held, broke = drill(n_cases=15, seed=1)
+        held, broke = drill(n_cases=9, seed=1)
     assert not broke
-    assert held.total() > 200
+    assert held.total() > 120
