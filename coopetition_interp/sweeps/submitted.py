@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ LOGS = "jobs"
 
 
 def run_sweep_with_submitit(
-    plan: Sequence[PlannedRun],
+    plan: Iterable[PlannedRun],
     out: str | Path,
     cluster: Literal["local", "slurm"],
     at_once: int,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +37,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def run_sweep(
-    plan: Sequence[PlannedRun],
+    plan: Iterable[PlannedRun],
     out: str | Path,
     executor: Executor,
     at_once: int,
@@ -63,6 +63,7 @@ def run_sweep(
     Raises:
         ConfigError: The plan is inconsistent, or `at_once` is not positive.
     """
+    plan = list(plan)  # it is gone through more than once, which a generator cannot be
     check_plan(plan)
     if at_once < 1:
         raise ConfigError(f"workers must be at least 1; got {at_once}")
@@ -211,7 +212,7 @@ class _Sweep:
 
 
 def run_sweep_locally(
-    plan: Sequence[PlannedRun],
+    plan: Iterable[PlannedRun],
     out: str | Path,
     workers: int = 1,
     progress: bool = True,

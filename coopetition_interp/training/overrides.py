@@ -13,15 +13,19 @@ def override(data: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]
     """`data` with `dotted.field=value` assignments applied; values are JSON, or else text.
 
     Raises:
-        ConfigError: An assignment has no "=", is nested too deeply, or goes through a field that
-            has no fields.
+        ConfigError: An assignment has no "=", is nested too deeply, goes through a field that has
+            no fields, or is of a field that is given twice.
     """
     result = json.loads(json.dumps(data))
+    given: set[str] = set()
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         name = name.strip()
         if not equals or not name:
             raise ConfigError(f"an override reads field=value; got {shortened(assignment)}")
+        if name in given:
+            raise ConfigError(f"{shortened(name)[1:-1]} is given twice: leave one out")
+        given.add(name)
         *groups, last = name.split(".")
         group = result
         for key in groups:

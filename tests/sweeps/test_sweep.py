@@ -67,7 +67,8 @@ def swept(short_config, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep")
     config = short_config.replace(n_sequences=640)
     executor = InThisProcess()
-    return config, out, executor, run_sweep(plan_of(config), out, executor, 2, progress=False)
+    plan = (planned for planned in plan_of(config))  # a generator, which some write
+    return config, out, executor, run_sweep(plan, out, executor, 2, progress=False)
 
 
 def test_all_runs_but_the_failed_and_its_dependant_finish(swept):

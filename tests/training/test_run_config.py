@@ -69,6 +69,11 @@ def test_a_wrong_override_is_refused_by_name(assignment, message):
         preset("tiny").with_overrides([assignment])
 
 
+def test_a_field_is_given_once():
+    with pytest.raises(ConfigError, match=r"^optimizer\.l2 is given twice: leave one out"):
+        preset("tiny").with_overrides(["optimizer.l2=0.1", "data_seed=4", "optimizer.l2=0.2"])
+
+
 def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(ConfigError, match="unknown preset 'huge': choose from tiny, laptop"):
         preset("huge")
