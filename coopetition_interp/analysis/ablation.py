@@ -56,9 +56,15 @@ def ablate_preserving(
         `accuracy_change`.
 
     Raises:
+        TypeError: If the sets of heads have no names.
         ValueError: If a kind of preservation is unknown, or heads or sequences do not fit.
     """
     preserved = list(preserved)
+    if not isinstance(heads, Mapping):
+        raise TypeError(
+            "heads come by the name of their set, as {'both': [(1, 0), (1, 3)]}; got "
+            f"{type(heads).__name__}"
+        )
     for kind in preserved:
         if kind not in _PRESERVING:
             raise ValueError(f"cannot preserve {kind!r}: choose from {', '.join(PRESERVED)}")

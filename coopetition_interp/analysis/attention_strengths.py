@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from coopetition_interp.analysis.right_label_places import require_sequences, with_right_label
+from coopetition_interp.analysis.right_label_places import with_right_label
 from coopetition_interp.interventions import BoundClamps, Clamp, bind, clamped
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, require_sequences
 
 Clamps = Iterable[Clamp] | BoundClamps
 
@@ -256,6 +256,7 @@ def pattern_chunks(
 
 def _attending(sequences: Sequences, rows: str) -> list[int]:
     """Where on the diagonal below the main one the chosen rows are: row i at i - 1."""
+    require_sequences(sequences)
     if rows == "label":
         return [position - 1 for position in sequences.label_positions]
     if rows == "all":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences
+from coopetition_interp.tasks.exemplar_label.sequences import Sequences, require_sequences
 
 
 def with_right_label_in(sequences: Sequences, pair: int) -> Sequences:
@@ -42,15 +42,3 @@ def with_right_label(sequences: Sequences) -> Sequences:
             "to find: use sequences of another kind"
         )
     return sequences if has_it.all() else sequences[has_it]
-
-
-def require_sequences(sequences: object) -> None:
-    """Refuses what has no exemplars and labels to be told apart, such as tokens.
-
-    Raises:
-        TypeError: It is something else.
-    """
-    if not isinstance(sequences, Sequences):
-        raise TypeError(
-            f"this is measured on Sequences of exemplars and labels; got {type(sequences).__name__}"
-        )

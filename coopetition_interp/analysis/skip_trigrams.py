@@ -34,7 +34,11 @@ from coopetition_interp.interventions import (
 )
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
-from coopetition_interp.tasks.exemplar_label.sequences import Sequences, summarise
+from coopetition_interp.tasks.exemplar_label.sequences import (
+    Sequences,
+    require_sequences,
+    summarise,
+)
 
 DELTAS = tuple(step / 5 for step in range(-5, 6))
 """Attention deltas from -1 to 1 in 11 steps."""
@@ -99,6 +103,7 @@ def copying_by_delta(
         ValueError: If a sequence has no right or no other label in context, so that attention has
             no delta; or if the layer, a delta or the sequences do not fit.
     """
+    require_sequences(sequences)
     right = sequences.carries_right_label
     if not (right.any(1) & ~right.all(1)).all():
         raise ValueError(

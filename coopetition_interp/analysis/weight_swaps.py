@@ -29,6 +29,7 @@ from tqdm import tqdm
 from coopetition_interp.analysis.checkpoints import chosen_checkpoints
 from coopetition_interp.interventions.grafts import weight_depth
 from coopetition_interp.interventions.model_weights import weights_of
+from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
 from coopetition_interp.tasks.exemplar_label.evaluation import Scorer
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import (
@@ -94,10 +95,17 @@ def weight_swap(
         `n_sequences`.
 
     Raises:
+        TypeError: If a run is of another task.
         ValueError: If `fixed` is no half, the model has no such layer, or the sequences do not fit
             the model.
         RunError: If the run lacks a checkpoint (before any is evaluated), or one is damaged.
     """
+    for of_half in (run, fixed_from or run):
+        if not isinstance(of_half.config, ExemplarLabelConfig):
+            raise TypeError(
+                "weights are swapped in runs on exemplars and labels; "
+                f"{of_half.path} is of the task {of_half.config.task}"
+            )
     if fixed not in get_args(Half):
         raise ValueError(f"fixed must be 'first half' or 'second half'; got {fixed!r}")
     if layer not in range(-1, run.config.model.n_layers):

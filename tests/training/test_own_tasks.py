@@ -13,9 +13,14 @@ import pandas as pd
 import pytest
 import torch
 from own_task import FirstTokenConfig
+from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformerConfig
 
+from coopetition_interp.analysis.ablation import single_head_ablations
+from coopetition_interp.analysis.attention_strengths import previous_token_strength
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
+from coopetition_interp.analysis.skip_trigrams import copying_by_delta
+from coopetition_interp.analysis.weight_swaps import weight_swap
 from coopetition_interp.config_class import config_class
 from coopetition_interp.interventions import AblateHeads
 from coopetition_interp.sweeps import PlannedRun, run_sweep_locally
@@ -216,6 +221,19 @@ def test_an_evaluation_that_does_not_go_with_those_before_is_not_written(tmp_pat
     run = load_run(tmp_path / "run")
     assert run.metrics.sequences_seen.tolist() == [0]
     assert run.status["state"] == "failed"
+
+
+def test_measures_of_exemplars_and_labels_say_that_they_are(run):
+    model, sequences = run.model("last"), run.evaluation_sequences
+    tokens = sequences["all"]
+    with without_shape_checks():
+        for measure in (single_head_ablations, copying_by_delta):
+            with pytest.raises(TypeError, match=r"Sequences of .*; got Tensor"):
+                measure(model, tokens, layer=0)
+        with pytest.raises(TypeError, match=r"Sequences of .*; got Tensor"):
+            previous_token_strength(model, tokens)
+        with pytest.raises(TypeError, match=r"on exemplars and labels; .* is of the task first_to"):
+            weight_swap(run, sequences, "first half", 0)
 
 
 @config_class

@@ -19,6 +19,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     Sequences,
     context_scores,
     context_scores_of_logits,
+    require_sequences,
     score_sequences,
 )
 from coopetition_interp.training.recorded_graph import compile_record, record
@@ -93,8 +94,10 @@ class Scorer:
             W_U: `unembedding_by_label()` of the model as it is now, if at hand.
 
         Raises:
-            ValueError: There are no sequences.
+            TypeError: They are no `Sequences`.
+            ValueError: There are none.
         """
+        require_sequences(sequences)
         if len(sequences) == 0:
             raise ValueError("there are no sequences to score")
         device = device_of(self.model)

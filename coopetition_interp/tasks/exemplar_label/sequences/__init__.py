@@ -34,6 +34,7 @@ from coopetition_interp.tasks.exemplar_label.sequences.sequences import (
     PairRole,
     Sequences,
     concatenate,
+    require_sequences,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "labels_of_training_classes",
     "make_evaluation_sequences",
     "matched_evaluators",
+    "require_sequences",
     "save_class_weights",
     "score_sequences",
     "standard_evaluators",

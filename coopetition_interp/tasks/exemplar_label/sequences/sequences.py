@@ -161,6 +161,18 @@ class Sequences:
             yield self[start : start + size]
 
 
+def require_sequences(sequences: object) -> None:
+    """Refuses what has no exemplars and labels to be told apart, such as tokens.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(sequences, Sequences):
+        raise TypeError(
+            f"this is measured on Sequences of exemplars and labels; got {type(sequences).__name__}"
+        )
+
+
 def concatenate(parts: list[Sequences]) -> Sequences:
     """One batch holding all sequences of `parts`, in order."""
     return Sequences(
