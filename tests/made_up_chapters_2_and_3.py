@@ -59,7 +59,7 @@ def as_published(about):
     if role == "sizes":
         return (fades(0.95, 0.9) if about["n_classes"] == 60 else fades(0.8, 0.5)), rises(0.2)
     if role == "tokens":
-        from_none = about["init_seed"] == 8 and about["n_exemplars"] == 3
+        from_none = about["init_seed"] == 8 and about["n_exemplars"] == 5
         return (CHANCE if from_none else fades(0.7, 0.6)), rises(0.1)
     if role == "l2":
         if about["weight"] > 1e-3:
@@ -77,7 +77,7 @@ def as_published(about):
 def _zipf(exponent):
     if exponent >= 2:
         return CHANCE, rises(0.9)
-    start, end = (0.5, 0.95) if exponent >= 1 else (0.1, 0.4)
+    start, end = (0.5, 0.8) if exponent >= 1 else (0.1, 0.4)
     return stays(0.95 - 0.1 * exponent, start, end), rises(0.1 + 0.75 * min(exponent, 1.0))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from coopetition_interp.analysis.peaks import shape_of
+from coopetition_interp.analysis.peaks import CurveShape, shape_of
 from coopetition_interp.reporting.by_seed import rows_by_seed
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
@@ -30,6 +30,9 @@ Panel = tuple[str, str]
 
 HELD_OUT = "held_out_icl"
 """The evaluator of in-context learning on classes never trained on."""
+
+PEAKS_LATER = "icl_peaks_later"
+"""A column of curves that are cut: whether ICL is known to be highest after the cut."""
 
 ICL_AND_IWL: dict[str, Panel] = {
     "ICL, held-out classes": (HELD_OUT, "in_context_accuracy"),
@@ -122,8 +125,10 @@ def shapes(
         until: Sequences seen at which longer runs are cut.
 
     Returns:
-        The columns `by`, "init_seed", "finished", those of `CurveShape`, "emerged", "transient" and
-        "end", the mean of the last tenth; missing values where the run is not finished.
+        The columns `by`, "init_seed", "finished", those of `CurveShape`, "emerged", "transient",
+        "end", the mean of the last tenth, and "last", the sequences seen there; missing values
+        where the run is not finished. ICL of a default run that is cut before its peak (see
+        `beside_default`) is rising.
     """
     names = [*([by] if isinstance(by, str) else by), "init_seed"]
     if until is not None:
@@ -134,15 +139,25 @@ def shapes(
         found["finished"] = bool(run["evaluator"].notna().any())
         if found["finished"]:
             shape = shape_of(run, evaluator, metric)
+            if evaluator == "icl" and run.get(PEAKS_LATER, pd.Series(False)).any():
+                shape = replace(shape, rising=True)
             told = {"emerged": shape.emerged, "transient": shape.transient}
-            found |= {**asdict(shape), **told, "end": shape.height - shape.fall}
+            ends = {"end": shape.height - shape.fall, "last": run["sequences_seen"].max()}
+            found |= {**asdict(shape), **told, **ends}
         rows.append(found)
+    of_shape = [*(field.name for field in fields(CurveShape)), "emerged", "transient"]
+    table = pd.DataFrame(rows).reindex(columns=[*names, "finished", *of_shape, "end", "last"])
     # In this dtype "all" and "any" reckon with what is not known.
-    return pd.DataFrame(rows).astype(dict.fromkeys(("rising", "emerged", "transient"), "boolean"))
+    return table.astype(dict.fromkeys(("rising", "emerged", "transient"), "boolean"))
 
 
 def number_of(
-    found: pd.DataFrame, column: str, emerged: bool = False, **where: Any
+    found: pd.DataFrame,
+    column: str,
+    emerged: bool = False,
+    settled: bool = False,
+    transient: bool = False,
+    **where: Any,
 ) -> dict[int, float]:
     """A column of `shapes` by seed, of the runs where the other columns are as given.
 
@@ -152,6 +167,8 @@ def number_of(
         found: From `shapes`.
         column: Which number.
         emerged: NaN where the curve did not leave chance, of which its shape says nothing.
+        settled: NaN where it is still rising, whatever the column.
+        transient: NaN where it did not fall, so that nothing could be kept.
         **where: Values of other columns.
     """
     for name, value in where.items():
@@ -159,8 +176,10 @@ def number_of(
     values = found[column]
     if emerged:
         values = values.where(found["emerged"].fillna(False))
-    if column in ("fall", "slope"):
+    if settled or column in ("fall", "slope"):
         values = values.mask(found["rising"].fillna(False))
+    if transient:
+        values = values.where(found["transient"].fillna(False))
     return {int(seed): float(value) for seed, value in zip(found["init_seed"], values, strict=True)}
 
 
@@ -176,6 +195,8 @@ def trends(
     column: str,
     scale: Callable[[np.ndarray], np.ndarray] = np.asarray,
     emerged: bool = False,
+    some_emerged: bool = False,
+    settled: bool = False,
 ) -> dict[int, float]:
     """By seed, the least-squares slope of a column over a swept one.
 
@@ -185,6 +206,8 @@ def trends(
         column: What may follow it.
         scale: Of the swept values, such as `np.log2`.
         emerged: NaN for a seed one of whose runs did not leave chance.
+        some_emerged: NaN for a seed none of whose runs did.
+        settled: NaN for a seed one of whose curves is still rising.
 
     Returns:
         NaN for a seed one of whose runs is not finished.
@@ -192,7 +215,12 @@ def trends(
     slopes = {}
     for seed, rows in rows_by_seed(found).items():
         slope = math.nan
-        told = rows["finished"].all() and (not emerged or rows["emerged"].all())
+        told = (
+            rows["finished"].all()
+            and (not emerged or rows["emerged"].all())
+            and (not some_emerged or rows["emerged"].any())
+            and (not settled or not rows["rising"].any())
+        )
         if len(rows) > 1 and told:
             slope = float(np.polyfit(scale(rows[over].to_numpy(dtype=float)), rows[column], 1)[0])
         slopes[seed] = slope

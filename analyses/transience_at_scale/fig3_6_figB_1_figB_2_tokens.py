@@ -14,7 +14,9 @@ Changed on 2026-11-28, before these runs were looked at: seeds are initialisatio
 pair of an initialisation and a clustering was one, and so was each size of the clusters, which made
 a few seeds look like many. An initialisation's heights are averaged over the clusterings in which
 it emerges; it is left out where it emerges in none, since the claims are on where it does. The
-three figures are judged apart.
+three figures are judged apart. Changed on 2026-11-30, after the default run was seen and before any
+on tokens: Figure B.1 asks that it emerges from another initialisation; a figure whose clusters have
+no runs has no rule; heights are compared where neither curve still rises and the default's emerged.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule, YesNoRule
 
 MANY, ONE_WITHOUT, FEWER = "Figure 3.6", "Figure B.1", "Figure B.2"
+TOKENS_OF_A_CLASS = {MANY: 5, FEWER: 10}
 
 
 def table(study: Study) -> dict[str, pd.DataFrame]:
@@ -72,10 +75,13 @@ PUBLISHED = {TRANSIENT: "in all sets", LOWER: "lower", NONE: "from one of two"}
 
 def rules(tables: Tables) -> list[Rule]:
     """On training classes."""
-    icl, heights_of_default = tables["icl"], number_of(tables["default"], "height")
+    icl = tables["icl"]
+    heights_of_default = number_of(tables["default"], "height", emerged=True, settled=True)
     found: list[Rule] = []
-    for claim, n_exemplars in ((MANY, icl["n_exemplars"].min()), (FEWER, icl["n_exemplars"].max())):
+    for claim, n_exemplars in TOKENS_OF_A_CLASS.items():
         of_size = icl[icl["n_exemplars"] == n_exemplars]
+        if of_size.empty:
+            continue
         seeds = rows_by_seed(of_size, "initialisation")
         where = {seed: runs for seed, runs in seeds.items() if not _emerges_nowhere(runs)}
         heights = {seed: _mean_height(runs) for seed, runs in where.items()}
@@ -103,16 +109,18 @@ def _transient(runs: pd.DataFrame) -> bool | None:
 
 
 def _mean_height(runs: pd.DataFrame) -> float:
-    if not runs["finished"].all():
+    emerged = runs["emerged"].fillna(False)
+    if not runs["finished"].all() or runs.loc[emerged, "rising"].any():
         return math.nan
-    return float(runs.loc[runs["emerged"], "height"].mean())
+    return float(runs.loc[emerged, "height"].mean())
 
 
 def _some_without(runs_of_seed: dict[int, pd.DataFrame]) -> YesNoRule:
-    """One is enough; if there is none among a few, there may be one among more."""
+    """One beside others with it; if there is none among a few, there may be one among more."""
     without = [seed for seed, runs in runs_of_seed.items() if _emerges_nowhere(runs)]
+    some = any(runs["emerged"].fillna(False).any() for runs in runs_of_seed.values())
     told = f"from {len(without)} of {len(runs_of_seed)} initialisations"
-    holds = dict.fromkeys(runs_of_seed, True if without else None)
+    holds = dict.fromkeys(runs_of_seed, True if without and some else None)
     return YesNoRule(NONE, holds, claim=ONE_WITHOUT, told=told)
 
 

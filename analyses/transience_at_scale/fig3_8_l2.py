@@ -9,7 +9,10 @@ fall is less than without, and IWL ends a tenth or more of its height below it.
 Changed on 2026-11-28, before these runs were looked at: the reference's "transient" is a fall after
 a peak. So IWL that has not come (under 0.01), or still rises in the last tenth of the run, tells
 nothing; and a fall that noise makes is none. The highest of a hundred evaluations lies some two
-standard errors over their mean; a fall has to be over three.
+standard errors over their mean; a fall has to be over three. Changed on 2026-11-30, after the
+default run was seen and before any other: IWL tells nothing if its peak lies in the last tenth, or
+if a fall of a tenth of it could be noise (it was taken for none); a weight at which ICL still rises
+is not the best; nor is anything told where ICL does not fall without a penalty.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ def rules(tables: Tables) -> list[Rule]:
     """Paired within seeds, at one weight for all."""
     icl, iwl = tables["icl"], tables["iwl"]
     fall, fallen_back = PUBLISHED
-    without = number_of(icl, "fall", emerged=True, weight=0.0)
+    without = number_of(icl, "fall", transient=True, weight=0.0)
     penalised = icl[icl["weight"] > 0].groupby("weight").filter(lambda rows: _emerges(rows))
     if penalised.empty or not icl["finished"].all():  # the best weight is not known
         nothing = dict.fromkeys(without, math.nan)
@@ -67,16 +70,18 @@ def rules(tables: Tables) -> list[Rule]:
 
 
 def _emerges(rows: pd.DataFrame) -> bool:
-    return bool(rows["finished"].all() and rows["emerged"].all())
+    return bool(rows["finished"].all() and rows["emerged"].all() and not rows["rising"].any())
 
 
 def _share_lost(iwl: pd.Series) -> float:
     """Of IWL's height, by its end; 0 for a fall that noise makes, NaN if that cannot be told."""
     height = float(iwl["height"])
-    if not height >= NO_IWL or iwl["rising"]:
+    if not height >= NO_IWL or iwl["peak"] > 0.9 * iwl["last"]:
         return math.nan
     noise = 3 * math.sqrt(height * (1 - height) / N_EVALUATED)
-    return float(iwl["fall"]) / height if iwl["fall"] > noise else 0.0
+    if iwl["fall"] > noise:
+        return float(iwl["fall"]) / height
+    return 0.0 if noise < FALLEN_BACK * height else math.nan
 
 
 if __name__ == "__main__":

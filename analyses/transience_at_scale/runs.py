@@ -11,7 +11,8 @@ All data are bursty. Each run says what it is (`about`): its role, the seeds, an
     sizes     n_classes, n_exemplars  all transforms of a character as one class, or 8 (3.5)
     tokens    n_classes, n_exemplars, clustering  clusters of token embeddings (3.6, B.1, B.2); at
               the published scale also model, whose embeddings they are
-    zipf      exponent      law of class frequencies, at many classes (3.7)
+    zipf      exponent      law of class frequencies, at many classes (3.7, which does not say how
+              many)
     l2        weight        L2 penalty on all weights (3.8, B.3, B.4)
     width     d_model, data on bursty, ICL-only or IWL-only data (3.9)
     l2_part   part          the best weight of `l2` on one part alone (3.10)
@@ -58,7 +59,7 @@ TOKENS = "runs/token-clusters/{n_classes}x{n_exemplars}-seed-{seed}.safetensors"
 
 Of the 256-dimensional table of the PyPI package wordllama, tokens 259 to 29,870: `--clusters 4800
 --classes 2800 --exemplars 5 --least 5`, and `--clusters 2400 --classes 1400 --exemplars 10 --least
-10`, `--seed` 4 and 5.
+10`, `--seed` 4 and 5. A twentieth of the classes is held out.
 """
 TOKENS_OF_MODEL = "runs/token-clusters/{model}-{n_classes}x{n_exemplars}-seed-{seed}.safetensors"
 """The same of the embeddings of a language model, for the published scale.
@@ -211,19 +212,23 @@ def _at_best_weight(
 def best_weight(metrics: Mapping[float, list[Any]]) -> float:
     """The penalty's weight at which in-context learning falls least, of those where it emerges.
 
+    One at which it still rises in some seed has not had time to fall, and is passed over.
+
     Args:
         metrics: Of the runs of every seed, by weight.
 
     Raises:
-        ConfigError: In-context learning emerges in every seed at none of them.
+        ConfigError: In-context learning emerges, and has stopped rising, in every seed at none.
     """
     falls = {}
     for weight, of_seeds in metrics.items():
         shapes = [shape_of(run) for run in of_seeds]
-        if all(shape.emerged for shape in shapes):
+        if all(shape.emerged and not shape.rising for shape in shapes):
             falls[weight] = math.fsum(shape.fall for shape in shapes)
     if not falls:
-        raise ConfigError("in-context learning emerges under no L2 penalty: none is the best")
+        raise ConfigError(
+            "in-context learning emerges, and stops rising, under no L2 penalty: none is the best"
+        )
     return min(falls, key=falls.__getitem__)
 
 

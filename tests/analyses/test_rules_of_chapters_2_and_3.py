@@ -23,9 +23,12 @@ from analyses.transience_at_scale import (
     fig3_5_sizes,
     fig3_6_figB_1_figB_2_tokens,
     fig3_8_l2,
+    fig3_10_l2_parts,
     figB_3_large_l2,
     figB_4_total_loss,
 )
+from analyses.transience_at_scale.beside_default import beside_default
+from analyses.transience_at_scale.runs import PARTS
 from coopetition_interp.reporting.packed_index import StudyError
 
 SEEDS = (5, 6, 7)
@@ -193,7 +196,8 @@ def test_a_seed_that_one_of_two_lacks_has_no_difference():
         ([0, 0.05, 0.1, 0.15, 0.2, 0.3], math.nan),
         ([0, 0, 0, 0, 0, 0.3], math.nan),
         ([0, 0.004, 0.0], math.nan),
-        ([0, 0.02, 0.017], 0.0),
+        ([0, 0.02, 0.017], math.nan),
+        ([0, 0.5, 0.49], 0.0),
     ],
 )
 def test_iwl_is_transient_if_it_falls_after_a_peak_beyond_noise(iwl, share):
@@ -201,6 +205,52 @@ def test_iwl_is_transient_if_it_falls_after_a_peak_beyond_noise(iwl, share):
     tables = {"icl": shapes(curves, "weight"), "iwl": shapes(curves, "weight", "iwl")}
     found = fig3_8_l2.rules(tables)[1].values
     assert list(found.values()) == pytest.approx([share] * 3, abs=0.04, nan_ok=True)
+
+
+def test_a_penalty_has_nothing_to_keep_where_nothing_falls():
+    curves = runs(lambda seed: [run(STAYS, init_seed=seed, weight=w) for w in (0.0, 1e-4)])
+    tables = {"icl": shapes(curves, "weight"), "iwl": shapes(curves, "weight", "iwl")}
+    assert all(math.isnan(value) for value in fig3_8_l2.rules(tables)[0].values.values())
+    curves = runs(lambda seed: [run(STAYS, init_seed=seed, part=p) for p in ("nothing", *PARTS)])
+    found = fig3_10_l2_parts.rules({"icl": shapes(curves, "part")})
+    assert all(math.isnan(value) for rule in found for value in rule.values.values())
+
+
+def test_a_large_penalty_keeps_nothing_off_that_does_not_come_without_it():
+    curves = runs(lambda seed: [run(CHANCE, (0, 0), init_seed=seed, weight=w) for w in (0.0, 1e-2)])
+    tables = {"icl": shapes(curves, "weight"), "iwl": shapes(curves, "weight", "iwl")}
+    fades, none = figB_3_large_l2.rules(tables)
+    assert fades.holds == dict.fromkeys(SEEDS)
+    assert all(math.isnan(value) for value in none.values.values())
+
+
+@pytest.mark.parametrize("module", [fig3_3_depth, fig3_4_drawings])
+def test_a_default_run_that_peaks_after_the_others_end_has_not_shown_that_it_stays(module):
+    role, column = ("depth", "n_layers") if module is fig3_3_depth else ("drawings", "n_exemplars")
+    slow = np.interp(SEEN, [0, 2e5, 4e5, 9e5, 1e6], [0.5, 0.8, 0.9, 0.92, 0.6])
+    default = runs(lambda seed: [run(FADES, init_seed=seed, role="default", training_loss=1.0)])
+    default.loc[default["evaluator"] == "icl", "in_context_accuracy"] = np.tile(slow, len(SEEDS))
+    varied = runs(lambda seed: [run(FADES, init_seed=seed, role=role, **{column: 3})])
+    varied["sequences_seen"] *= 0.5
+    both = OneRole(pd.concat([default, varied]))
+    curves = beside_default(both, role, {column: 2})
+    assert curves["sequences_seen"].max() == 500_000
+    icl = shapes(curves, column)
+    of_default = icl[icl[column] == 2]
+    assert of_default["rising"].all()
+    assert of_default["transient"].isna().all()
+    found = by_statement(module, {"icl": icl})
+    (rule,) = (found[statement] for statement in found if "transient" in statement)
+    assert rule.verdict() == "undecided"
+
+
+def test_where_no_run_of_a_panel_is_finished_its_shapes_are_missing():
+    about = [{"init_seed": seed, "d_model": width} for seed in SEEDS for width in (32, 64)]
+    unfinished = pd.DataFrame(about).assign(evaluator=np.nan, sequences_seen=np.nan)
+    found = shapes(unfinished, "d_model")
+    assert not found["finished"].any()
+    assert found[["height", "rising", "transient"]].isna().all(axis=None)
+    assert len(shapes(unfinished[:0], "d_model")) == 0
 
 
 def test_a_curve_that_still_rises_under_a_large_penalty_has_not_faded():
@@ -224,13 +274,23 @@ def test_seeds_of_token_runs_are_initialisations_and_sizes_are_judged_apart():
         ]
 
     icl = shapes(runs(of_seed, (*SEEDS, 8)), ["n_exemplars", "initialisation"])
-    default = shapes(runs(lambda s: [run([0.5, 0.97], init_seed=s, role="d")], (*SEEDS, 8)), "role")
+    default = shapes(
+        runs(lambda s: [run([0.5, 0.97, 0.97], init_seed=s, role="d")], (*SEEDS, 8)), "role"
+    )
     found = fig3_6_figB_1_figB_2_tokens.rules({"icl": icl, "default": default})
     told = {(rule.claim, rule.statement[:20]): rule for rule in found}
     assert told["Figure 3.6", "ICL is transient whe"].holds == dict.fromkeys(SEEDS, True)
     assert told["Figure B.2", "ICL is transient whe"].holds == dict.fromkeys(SEEDS, False)
     heights = told["Figure 3.6", "ICL's height less th"].values
     assert heights == pytest.approx(dict.fromkeys(SEEDS, -0.07), abs=0.02)
+    one_size = fig3_6_figB_1_figB_2_tokens.rules(
+        {"icl": icl[icl["n_exemplars"] == 10], "default": default}
+    )
+    assert {rule.claim for rule in one_size} == {"Figure B.2"}
+    nowhere = fig3_6_figB_1_figB_2_tokens.rules(
+        {"icl": icl[icl["initialisation"] == 8], "default": default}
+    )
+    assert [rule.holds for rule in nowhere if rule.claim == "Figure B.1"] == [{8: None}]
     without = told["Figure B.1", "ICL emerges in no se"]
     assert (without.verdict(), without.found) == ("reproduced", "from 1 of 4 initialisations")
 
