@@ -101,7 +101,7 @@ class YesNoRule:
 
     Attributes:
         statement: What has to hold.
-        holds: Whether it does, by seed; None where a run is too short to tell.
+        holds: Whether it does, by seed; None where that cannot be told.
         of: In how many seeds the claim needs it.
         counted: What stands for a seed in `holds`.
         claim: See `NumberRule`.
@@ -154,7 +154,7 @@ class YesNoRule:
         told = f"in {len(holding)} of {len(self.holds)} {self.counted}"
         if self.of == "most seeds":
             told += " (95% interval of the share {:.2f} to {:.2f})".format(*self.share)
-        untold = f"; too short to tell: {', '.join(map(str, self._untold))}" if self._untold else ""
+        untold = f"; cannot be told of {', '.join(map(str, self._untold))}" if self._untold else ""
         return told + untold
 
     @property

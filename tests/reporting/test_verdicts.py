@@ -99,6 +99,6 @@ def test_a_claim_is_as_strong_as_its_weakest_part():
 def test_a_seed_that_cannot_tell_leaves_a_rule_undecided():
     rule = YesNoRule("x", {5: True, 6: True, 7: True, 8: None})
     assert rule.verdict() == "undecided"
-    assert rule.found == "in 3 of 4 seeds; too short to tell: 8"
+    assert rule.found == "in 3 of 4 seeds; cannot be told of 8"
     assert YesNoRule("x", {5: None}).verdict(single_run=True) == "undecided"
     assert YesNoRule("x", {5: None, 6: None}, of="most seeds").share == (0.0, 1.0)
