@@ -63,7 +63,7 @@ def draw(tables: Tables) -> go.Figure:
     means = bars.groupby("exponent", as_index=False)[list(BARS)].mean()
     figure = go.Figure()
     for name, (title, _, _) in BARS.items():
-        figure.add_bar(x=means["exponent"].astype(str), y=means[name], name=title)
+        figure.add_bar(x=means["exponent"].astype(str), y=means[name], name=title, offsetgroup=name)
         figure.add_scatter(
             x=bars["exponent"].astype(str),
             y=bars[name],
@@ -71,10 +71,12 @@ def draw(tables: Tables) -> go.Figure:
             marker={"size": 5, "color": "#333333"},
             name=f"{title}, each seed",
             showlegend=False,
+            offsetgroup=name,  # each point on its bar
         )
     figure.update_xaxes(title_text="exponent of the Zipf law", type="category")
     figure.update_yaxes(title_text="share of answers right, last fifth", range=[0, 1.04])
-    figure.update_layout(template=TEMPLATE, barmode="group", title="Skewed class frequencies")
+    figure.update_layout(template=TEMPLATE, barmode="group", scattermode="group")
+    figure.update_layout(title="Skewed class frequencies")
     return figure
 
 
