@@ -75,8 +75,12 @@ def draw(tables: Tables) -> go.Figure:
         )
     figure.update_xaxes(title_text="exponent of the Zipf law", type="category")
     figure.update_yaxes(title_text="share of answers right, last fifth", range=[0, 1.04])
-    figure.update_layout(template=TEMPLATE, barmode="group", scattermode="group")
-    figure.update_layout(title="Skewed class frequencies")
+    figure.update_layout(
+        template=TEMPLATE,
+        barmode="group",
+        scattermode="group",
+        title="Skewed class frequencies",
+    )
     return figure
 
 

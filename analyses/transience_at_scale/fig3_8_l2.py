@@ -24,6 +24,7 @@ import plotly.graph_objects as go
 
 from analyses.data_properties.curves import ON_TRAINING_CLASSES, less, number_of, swept_panels
 from analyses.transience_at_scale.l2 import NO_IWL, by_weight, weight_name
+from coopetition_interp.analysis.peaks import LAST_PART
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
@@ -76,7 +77,7 @@ def _emerges(rows: pd.DataFrame) -> bool:
 def _share_lost(iwl: pd.Series) -> float:
     """Of IWL's height, by its end; 0 for a fall that noise makes, NaN if that cannot be told."""
     height = float(iwl["height"])
-    if not height >= NO_IWL or iwl["peak"] > 0.9 * iwl["last"]:
+    if not height >= NO_IWL or iwl["peak"] > (1 - LAST_PART) * iwl["last"]:
         return math.nan
     noise = 3 * math.sqrt(height * (1 - height) / N_EVALUATED)
     if iwl["fall"] > noise:

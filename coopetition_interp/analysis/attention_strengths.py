@@ -104,6 +104,7 @@ def previous_token_strength(
         Columns `layer`, `head`, `strength`: 1 for a perfect previous-token head.
 
     Raises:
+        TypeError: They are no `Sequences`.
         ValueError: If `rows` is neither, or the sequences or clamps do not fit the model.
     """
     positions = _attending(sequences, rows)

@@ -100,6 +100,7 @@ def copying_by_delta(
         Columns `layer`, `head`, `delta`, `in_context_accuracy`, `p_right_in_context`.
 
     Raises:
+        TypeError: They are no `Sequences`.
         ValueError: If a sequence has no right or no other label in context, so that attention has
             no delta; or if the layer, a delta or the sequences do not fit.
     """

@@ -10,7 +10,7 @@ A number is computed for each seed. Its 95 % t interval of the mean decides:
 
 A yes/no rule is reproduced if it holds in every seed and contradicted if it fails in every seed;
 one of most seeds if the 95 % Wilson interval of the share lies above, or below, one half. A seed
-whose run is too short to tell leaves a rule undecided. A claim of several parts is reproduced if
+of which it cannot be told leaves a rule undecided. A claim of several parts is reproduced if
 all are, contradicted if any is, else undecided.
 """
 

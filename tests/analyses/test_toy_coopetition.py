@@ -17,7 +17,6 @@ from analyses.toy_models.coopetition_seeds import (
 from coopetition_interp.reporting.figure_file import FigureFile
 from coopetition_interp.reporting.verdicts import verdict_of
 from coopetition_interp.toy_models import CoopetitionModel, simulate_coopetition
-from tests.toy_models.unchecked import without_shape_checks
 
 FOLDER = Path(__file__).parents[2] / "analyses" / "toy_models"
 MODEL = CoopetitionModel()
@@ -29,8 +28,7 @@ def figure(name):
 
 
 def runs_of(steps=8000, seeds=QUICK_SEEDS, **settings):
-    with without_shape_checks():
-        return coopetition_tables(CoopetitionModel(**settings), seeds, steps, every=200, drawn=3)
+    return coopetition_tables(CoopetitionModel(**settings), seeds, steps, every=200, drawn=3)
 
 
 @pytest.fixture(scope="module")

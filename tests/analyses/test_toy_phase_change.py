@@ -27,7 +27,6 @@ from coopetition_interp.toy_models import (
     draw_vectors,
     simulate_phase_change,
 )
-from tests.toy_models.unchecked import without_shape_checks
 
 FOLDER = Path(__file__).parents[2] / "analyses" / "toy_models"
 SEEDS = [1, 2, 3]
@@ -118,10 +117,9 @@ def found(rules):
 
 def test_claims_of_the_phase_change_over_the_seeds_of_the_table():
     module = figure("fig4_6a_phase_change")
-    with without_shape_checks():
-        rules = module.rules(module.table(seeds=[5, 7, 8, 9, 11], drawn=5))
-        # Seeds whose start is far from the saddle once c is clamped.
-        other = module.rules(module.table(seeds=[1, 2, 3, 6], drawn=1))
+    rules = module.rules(module.table(seeds=[5, 7, 8, 9, 11], drawn=5))
+    # Seeds whose start is far from the saddle once c is clamped.
+    other = module.rules(module.table(seeds=[1, 2, 3, 6], drawn=1))
     assert found(rules)[0] == "in 3 of 3 seeds"
     assert verdict_of(rules) == "reproduced"
     assert found(other)[2] == "in 0 of 4 seeds"
@@ -131,8 +129,7 @@ def test_claims_of_the_phase_change_over_the_seeds_of_the_table():
 
 def test_progress_measures_differ_from_the_clamp():
     module = figure("fig4_7_progress_measures")
-    with without_shape_checks():
-        tables = module.table(seeds=range(12), drawn=3)
+    tables = module.table(seeds=range(12), drawn=3)
     shapes = tables["shapes"]
     left = shapes[(shapes["measure"] == SQUARED_COSINE) & shapes["leaves_plateau_at"].notna()]
     n_changes = int((left["kind"] == "phase change").sum())
@@ -185,8 +182,7 @@ def test_a_script_needs_no_runs(run_script, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_script("toy_models/fig4_6a_phase_change", "--run", tmp_path, "--out", tmp_path)
     assert "unrecognized arguments: --run" in capsys.readouterr().err
-    with without_shape_checks():
-        run_script("toy_models/fig4_6a_phase_change", "--out", tmp_path)
+    run_script("toy_models/fig4_6a_phase_change", "--out", tmp_path)
     printed = capsys.readouterr().out
     assert "\nundecided\n" in printed
     numbers = pd.read_csv(tmp_path / "fig4_6a_phase_change_numbers.csv")
