@@ -122,7 +122,7 @@ def shapes(
         by: Columns that tell runs apart, besides `init_seed`.
         evaluator: Whose curve.
         metric: Which.
-        until: Sequences seen at which longer runs are cut.
+        until: Sequences seen at which longer runs are cut; a curve that peaks after that is rising.
 
     Returns:
         The columns `by`, "init_seed", "finished", those of `CurveShape`, "emerged", "transient",
@@ -131,15 +131,17 @@ def shapes(
         `beside_default`) is rising.
     """
     names = [*([by] if isinstance(by, str) else by), "init_seed"]
-    if until is not None:
-        table = up_to(table, until)
     rows = []
-    for key, run in table.groupby(names):
+    for key, whole in table.groupby(names):
+        run = whole if until is None else up_to(whole, until)
         found: dict[str, Any] = dict(zip(names, key, strict=True))  # type: ignore[arg-type]
         found["finished"] = bool(run["evaluator"].notna().any())
         if found["finished"]:
             shape = shape_of(run, evaluator, metric)
-            if evaluator == "icl" and run.get(PEAKS_LATER, pd.Series(False)).any():
+            later = evaluator == "icl" and run.get(PEAKS_LATER, pd.Series(False)).any()
+            if until is not None:
+                later = later or shape_of(whole, evaluator, metric).peak > until
+            if later:
                 shape = replace(shape, rising=True)
             told = {"emerged": shape.emerged, "transient": shape.transient}
             ends = {"end": shape.height - shape.fall, "last": run["sequences_seen"].max()}
@@ -181,6 +183,11 @@ def number_of(
     if transient:
         values = values.where(found["transient"].fillna(False))
     return {int(seed): float(value) for seed, value in zip(found["init_seed"], values, strict=True)}
+
+
+def only_where(values: Mapping[int, float], holds: Mapping[int, bool]) -> dict[int, float]:
+    """Numbers by seed; NaN where something else does not hold of the seed, or is not known."""
+    return {seed: value if holds.get(seed) else math.nan for seed, value in values.items()}
 
 
 def less(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:

@@ -16,7 +16,8 @@ a few seeds look like many. An initialisation's heights are averaged over the cl
 it emerges; it is left out where it emerges in none, since the claims are on where it does. The
 three figures are judged apart. Changed on 2026-11-30, after the default run was seen and before any
 on tokens: Figure B.1 asks that it emerges from another initialisation; a figure whose clusters have
-no runs has no rule; heights are compared where neither curve still rises and the default's emerged.
+no runs has no rule; heights are compared where neither curve still rises and the default's emerged
+(a default run whose peak comes after these runs' length still rises there).
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import plotly.graph_objects as go
 from analyses.data_properties.curves import (
     less,
     number_of,
+    only_where,
     planned_curves,
     shapes,
     swept_panels,
@@ -66,12 +67,9 @@ def rules(tables: Tables) -> list[Rule]:
     )
     ratios = {seed: skewed[seed] / even[seed] for seed in skewed if seed in even}
     ends = (number_of(iwl, "end", exponent=exponent) for exponent in (1.0, 0.0))
-    emerged = number_of(icl, "height", emerged=True, exponent=0.0)
-    heights = number_of(icl, "height", settled=True, exponent=2.0)
-    at_two = {
-        seed: height if math.isfinite(emerged.get(seed, math.nan)) else math.nan
-        for seed, height in heights.items()
-    }
+    even_height = number_of(icl, "height", emerged=True, exponent=0.0)
+    emerges = {seed: math.isfinite(height) for seed, height in even_height.items()}
+    at_two = only_where(number_of(icl, "height", settled=True, exponent=2.0), emerges)
     return [
         NumberRule(later, ratios, "over", LATER),
         NumberRule(none, at_two, "under", 0.55),

@@ -15,13 +15,18 @@ in-weights, learning does not come without a penalty tells nothing of it.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import ON_TRAINING_CLASSES, each_seed, number_of, swept_panels
+from analyses.data_properties.curves import (
+    ON_TRAINING_CLASSES,
+    each_seed,
+    number_of,
+    only_where,
+    swept_panels,
+)
 from analyses.transience_at_scale.l2 import NO_IWL, TOO_HIGH, by_weight, weight_name
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
@@ -51,17 +56,12 @@ def rules(tables: Tables) -> list[Rule]:
     icl, iwl = tables["icl"], tables["iwl"]
     fades, none = PUBLISHED
     largest = float(icl["weight"].max())
-    iwl_without = number_of(iwl, "end", weight=0.0)
-    iwl_with = number_of(iwl, "end", weight=largest)
-    there = {seed: iwl_without.get(seed, math.nan) >= NO_IWL for seed in iwl_with}
+    without = number_of(iwl, "end", weight=0.0)
+    comes = {seed: end >= NO_IWL for seed, end in without.items()}
+    ends = only_where(number_of(iwl, "end", weight=largest), comes)
     return [
         each_seed(fades, icl[icl["weight"].isin((0.0, largest))], _fades),
-        NumberRule(
-            none,
-            {seed: end if there[seed] else math.nan for seed, end in iwl_with.items()},
-            "under",
-            NO_IWL,
-        ),
+        NumberRule(none, ends, "under", NO_IWL),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 ANALYSES = Path(__file__).parents[2] / "analyses"
 

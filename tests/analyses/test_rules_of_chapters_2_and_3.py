@@ -244,6 +244,14 @@ def test_a_default_run_that_peaks_after_the_others_end_has_not_shown_that_it_sta
     assert rule.verdict() == "undecided"
 
 
+def test_a_curve_that_is_cut_before_its_peak_is_rising():
+    curves = runs(lambda seed: [run([0.5, 0.6, 0.9, 0.7], init_seed=seed, role="default")])
+    for until, rising in ((400_000, True), (900_000, False), (2_000_000, False), (None, False)):
+        icl = shapes(curves, "role", until=until)
+        assert (icl["rising"] == rising).all()
+        assert (icl["last"] == min(until or 1e6, 1e6)).all()
+
+
 def test_where_no_run_of_a_panel_is_finished_its_shapes_are_missing():
     about = [{"init_seed": seed, "d_model": width} for seed in SEEDS for width in (32, 64)]
     unfinished = pd.DataFrame(about).assign(evaluator=np.nan, sequences_seen=np.nan)

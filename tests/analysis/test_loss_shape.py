@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.toy_models.unchecked import without_shape_checks
 
 from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.toy_models import (
@@ -9,7 +10,6 @@ from coopetition_interp.toy_models import (
     PHASE_CHANGE_LOSS,
     simulate_phase_change,
 )
-from tests.toy_models.unchecked import without_shape_checks
 
 X = np.linspace(0.0, 60.0, 1201)
 

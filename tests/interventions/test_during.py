@@ -5,7 +5,7 @@ import pytest
 import torch
 from same_weights import same_weights
 from small_models import small_model
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.analysis.checkpoints import (
     evaluate_checkpoints,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_models import small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
     AblateEmbedding,

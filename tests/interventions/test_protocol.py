@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 import torch
 from small_models import n_hooks, small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformer, HookedTransformerConfig
+from unchecked import without_shape_checks
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
 from coopetition_interp.interventions import (

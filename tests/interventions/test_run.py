@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_models import leaves, n_hooks, query_loss_gradients, small_model, small_sequences
 from torch.fx.experimental.proxy_tensor import make_fx
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
     AblateHeads,

@@ -8,7 +8,7 @@ from drills.clamp_texts import drill
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import small_model
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
     AblateEmbedding,

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 from small_models import n_hooks, small_model
-from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformer, HookedTransformerConfig
+from unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
     AblateEmbedding,

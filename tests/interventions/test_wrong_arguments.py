@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from small_models import small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformer, HookedTransformerConfig
+from unchecked import without_shape_checks
 
 from coopetition_interp.interventions import (
     AblateHeads,

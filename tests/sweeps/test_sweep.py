@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 from small_models import DIVERGING
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp import sweeps
 from coopetition_interp.interventions import GraftIn

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
+from unchecked import without_shape_checks
 
 from analyses.toy_models.coopetition_seeds import divots_and_rises
 from coopetition_interp.analysis.divots_across_seeds import coincidence_across_seeds, divot_table
 from coopetition_interp.toy_models import CoopetitionModel, outcomes, simulate_coopetition
-
-from .unchecked import without_shape_checks
 
 SEEDS = list(range(12))
 WITH_FLOOR, WITHOUT_FLOOR = CoopetitionModel(mu1=0.1), CoopetitionModel(mu1=0.0)

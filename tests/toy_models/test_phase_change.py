@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from unchecked import without_shape_checks
 
 from coopetition_interp.toy_models import (
     PHASE_CHANGE_DIMS,
@@ -15,7 +16,6 @@ from coopetition_interp.toy_models import (
 )
 
 from . import materialised
-from .unchecked import without_shape_checks
 
 SEEDS = list(range(12))
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 from own_task import FirstTokenConfig
-from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformerConfig
+from unchecked import without_shape_checks
 
 from coopetition_interp.analysis.ablation import single_head_ablations
 from coopetition_interp.analysis.attention_strengths import previous_token_strength

@@ -10,8 +10,8 @@ import pytest
 import torch
 from own_task import FirstTokenConfig, FirstTokenTask, draw
 from small_models import small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
 from transformer_lens import HookedTransformer
+from unchecked import without_shape_checks
 
 from coopetition_interp import evaluate
 from coopetition_interp.analysis.attention_strengths import head_strengths, induction_strength

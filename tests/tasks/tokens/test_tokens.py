@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from same_weights import same_weights
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.analysis.checkpoints import evaluate_checkpoints
 from coopetition_interp.files.tensor_file import write_tensor_file

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from small_models import N_LABELS, n_hooks, small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer, ModelConfig
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences

@@ -8,8 +8,8 @@ import pytest
 import torch
 from drills.lens_tools import drill
 from small_models import small_model, small_sequences
-from toy_models.unchecked import without_shape_checks
 from transformer_lens.utilities import composition_scores
+from unchecked import without_shape_checks
 
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.model.initialisation import initialise

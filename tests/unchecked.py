@@ -1,6 +1,7 @@
-"""Long simulations without run-time shape checks, which would take most of the time.
+"""A block without run-time shape checks, as users have it.
 
-The same functions are checked in the short simulations of the other tests.
+For what our own checks of arguments say, which these would be before, and for long simulations, of
+which they would take most of the time.
 """
 
 from contextlib import contextmanager
