@@ -64,6 +64,11 @@ def pack_study(
         write_table(pd.read_csv(file), out / place)
     write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
     with atomic_file(out / INDEX) as temporary:
-        index = Index(at_published_scale=study.at_published_scale, runs=runs, unfinished=unfinished)
+        index = Index(
+            at_published_scale=study.at_published_scale,
+            preset=study.preset,
+            runs=runs,
+            unfinished=unfinished,
+        )
         temporary.write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return Study(out)

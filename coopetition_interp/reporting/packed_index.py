@@ -64,9 +64,11 @@ class Index(pydantic.BaseModel):
         at_published_scale: See `Study`.
         runs: By name, in the plan's order.
         unfinished: What the runs are that the plan has and the copy lacks, by name.
+        preset: Of the sweep, if it was not the plan's default.
     """
 
     at_published_scale: pydantic.StrictBool
+    preset: str | None = None
     runs: dict[RunName, PackedRun]
     unfinished: dict[RunName, About] = pydantic.Field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ class Study:
         earlier: A packed copy of the same plan. Its runs stand in for those that are not finished
             here.
         plan_file: The plan's file, for what is told of runs that are not there.
-        preset: Of the sweep, for the same.
+        preset: Of the sweep, for the same; a packed copy knows.
 
     Raises:
         StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
@@ -56,15 +57,16 @@ class Study:
         self.path = Path(path)
         self.plan = list(plan)
         self.earlier = earlier
-        at_preset = f" --preset {preset}" if preset else ""
-        self._sweep = f"coopetition-interp sweep {plan_file}{at_preset} --out"
         self.tables_used: dict[Path, Path] = {}
         self._digests: dict[str, str] = {}
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
-        self.at_published_scale = at_published_scale
+        self.at_published_scale, self.preset = at_published_scale, preset
         if self.packed:
             self.at_published_scale = self.index.at_published_scale
+            self.preset = self.index.preset
+        at_preset = f" --preset {shlex.quote(self.preset)}" if self.preset else ""
+        self._sweep = f"coopetition-interp sweep {plan_file}{at_preset} --out"
         if earlier is not None:
             _require_same_plan(self, earlier)
 

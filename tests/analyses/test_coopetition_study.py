@@ -84,6 +84,13 @@ def test_the_command_that_makes_missing_runs_names_the_preset(tmp_path):
         study.require("main")
 
 
+def test_a_packed_copy_knows_of_which_preset_it_is(study, tmp_path):
+    of_preset = Study(study.path, study.plan, preset="my tiny")
+    packed = pack_study(of_preset, tmp_path / "packed")
+    with pytest.raises(StudyError, match="--preset 'my tiny' --out DIR`"):
+        packed.require("main", data_seed=99)
+
+
 def test_a_packed_study_gives_the_same_figures(study, tmp_path):
     name = "sec4_composition"
     whole = load(name).draw(study)
