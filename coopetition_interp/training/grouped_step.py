@@ -27,6 +27,7 @@ from coopetition_interp.training.recorded_training import record_training
 from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.steps_at_once import StepsAtOnce
 from coopetition_interp.training.task import Batch, ClampedModel, Loss
+from coopetition_interp.training.training_mode import in_training_mode
 
 N_SCALES = 6
 
@@ -180,7 +181,7 @@ class GroupedStep:
         unpacked = partial(_unpacked, self._shapes[: self._n_packed])
         weights = [*torch.func.vmap(unpacked)(groups[0][0]), *(g[0] for g in groups[1:])]
         leaves = [weight.detach().requires_grad_() for weight in weights]
-        with torch.enable_grad():
+        with torch.enable_grad(), in_training_mode(self._members[0].model):
             losses = torch.func.vmap(partial(self._loss_of_one, clamps))(leaves, held, batches)
             gradients = torch.autograd.grad(
                 losses.sum(), leaves, allow_unused=True, materialize_grads=True
@@ -190,10 +191,9 @@ class GroupedStep:
                 g if penalty is None else g + _along(penalty, g) * p
                 for g, p, penalty in zip(gradients, weights, self._penalties, strict=True)
             ]
-            packed = [g.flatten(1) for g in with_penalty[: self._n_packed]]
-            for group, g in zip(
-                groups, [torch.cat(packed, 1), *with_penalty[self._n_packed :]], strict=True
-            ):
+            packed = [g.reshape(len(g), -1) for g in with_penalty[: self._n_packed]]
+            joined = torch.cat(packed, 1) if packed else groups[0][0]  # of no numbers
+            for group, g in zip(groups, [joined, *with_penalty[self._n_packed :]], strict=True):
                 self._adam(group, g, scales)
         return (losses.detach(),)
 

@@ -112,7 +112,8 @@ def pack_parameters(model: nn.Module) -> OptimizerState:
         )
     packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
     large_names = [name for name in trainable if name not in packed_names]
-    flat = torch.cat([trainable[name].detach().reshape(-1) for name in packed_names])
+    values = [trainable[name].detach() for name in packed_names]
+    flat = joined_flat(values, like=next(iter(trainable.values())).detach())
     large = []
     for name in large_names:
         value = trainable[name].detach().contiguous()
@@ -127,6 +128,16 @@ def pack_parameters(model: nn.Module) -> OptimizerState:
     )
     state.share_with(model)
     return state
+
+
+def joined_flat(tensors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Their numbers one after the other; none, of the type and place of `like`, if there are none.
+
+    Args:
+        tensors: Of any shapes.
+        like: One of the same type and place.
+    """
+    return torch.cat([t.reshape(-1) for t in tensors]) if tensors else like.new_empty(0)
 
 
 def unpack(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:

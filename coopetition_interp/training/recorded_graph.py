@@ -192,11 +192,13 @@ def _ordered_index_put(
     index = indices[0]
     if not accumulate or not all(map(_is_of_numbers, indices)) or index is None:
         return NotImplemented
+    if not table.is_floating_point():
+        return NotImplemented
     if len(indices) == 2 and indices[1] is not None:
         return _ordered_index_put_of_each(table, index, indices[1], rows)
     if len(indices) != 1:
         return NotImplemented
-    flat = index.reshape(-1)
+    flat = index.reshape(-1).remainder(table.shape[0])  # -1 is the last row
     summands = rows.expand(*index.shape, *table.shape[1:]).reshape(len(flat), -1)
     if table.shape[0] <= len(flat):
         every_row = torch.arange(table.shape[0], device=flat.device)
@@ -213,13 +215,13 @@ def _ordered_index_put_of_each(table: Tensor, which: Tensor, index: Tensor, rows
     shape = torch.broadcast_shapes(which.shape, index.shape)
     if which.shape != (shape[0], *[1] * (len(shape) - 1)):
         return NotImplemented
-    flat = index.expand(shape).reshape(shape[0], -1)
+    flat = index.expand(shape).reshape(shape[0], -1).remainder(n_rows)  # -1 is the last row
     summands = rows.expand(*shape, *table.shape[2:]).reshape(*flat.shape, -1)
     every_row = torch.arange(n_rows, device=flat.device)
     chosen = (every_row[:, None] == flat[:, None, :]).to(summands.dtype)
     sums = (chosen @ summands).reshape(1, shape[0], -1)
     every_run = torch.arange(n_runs, device=flat.device)
-    belongs = every_run[:, None, None] == which.reshape(1, -1, 1)
+    belongs = every_run[:, None, None] == which.remainder(n_runs).reshape(1, -1, 1)
     return table + torch.where(belongs, sums, 0.0).sum(1).reshape(table.shape)
 
 

@@ -109,11 +109,12 @@ def _changed_in_place(recorded: GraphModule) -> Iterator[Tensor]:
         for argument in schema.arguments:
             if argument.alias_info is None or not argument.alias_info.is_write:
                 continue
-            base = given.get(argument.name)
-            while isinstance(base, Node) and _gives_a_view(base):
-                base = base.args[0]
-            if isinstance(base, Node) and base.op == "get_attr":
-                yield _constant(recorded, base)
+            written = given.get(argument.name)
+            for base in written if isinstance(written, list | tuple) else [written]:
+                while isinstance(base, Node) and _gives_a_view(base):
+                    base = base.args[0]
+                if isinstance(base, Node) and base.op == "get_attr":
+                    yield _constant(recorded, base)
 
 
 def _gives_a_view(node: Node) -> bool:

@@ -21,6 +21,7 @@ from coopetition_interp.training.overrides import dotted_fields
 from coopetition_interp.training.recorded_training import constants, record_training
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.task import ClampedModel, Task
+from coopetition_interp.training.training_mode import in_training_mode
 
 _OF_THE_MODELS_MAKING = ("seed", "init_weights", "initializer_range", "device")
 """Fields of a model's config that do not act once it is made."""
@@ -138,5 +139,5 @@ def _recorded_loss(step: MemberStep) -> GraphModule:
         return (step.loss(run_model, tree_unflatten(list(inputs[len(named) :]), structure)),)
 
     inputs = [*trained.values(), *leaves]
-    with torch.no_grad():
+    with torch.no_grad(), in_training_mode(step.model):
         return record_training(loss, inputs, step.model, list(step.state.buffers().values()))

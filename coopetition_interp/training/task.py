@@ -22,6 +22,7 @@ from coopetition_interp.interventions import (
     run_clamped,
 )
 from coopetition_interp.interventions.fields import shown
+from coopetition_interp.interventions.model_weights import running_statistics
 from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.machine import put_on
 from coopetition_interp.training.metrics_table import problem_of_scores
@@ -163,8 +164,9 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
         if trained.keys() <= held.donated.keys():
             donors = " and ".join(map(shown, held.clamps))
             raise ConfigError(f"clamps: {donors} leave no weight of the model's own to learn")
-        with torch.enable_grad():
-            checked_loss(task.loss(ClampedModel(task.model, held, trained), example))
+        running = {name: value.clone() for name, value in running_statistics(task.model).items()}
+        with torch.enable_grad():  # the trial is no training: what it gathers is dropped
+            checked_loss(task.loss(ClampedModel(task.model, held, trained, running), example))
     return phased
 
 

@@ -8,17 +8,21 @@ kernel per parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from transformer_lens import HookedRootModule
 
 from coopetition_interp.interventions import BoundClamps, Clamp, bind
-from coopetition_interp.training.optimizer_state import OptimizerState, pack_parameters, unpack
+from coopetition_interp.training.optimizer_state import (
+    OptimizerState,
+    joined_flat,
+    pack_parameters,
+    unpack,
+)
 from coopetition_interp.training.recorded_graph import compile_record
 from coopetition_interp.training.recorded_training import record_training
 from coopetition_interp.training.schedules import OptimizerConfig
@@ -31,6 +35,7 @@ from coopetition_interp.training.task import (
     checked_loss,
     models_own_loss,
 )
+from coopetition_interp.training.training_mode import in_training_mode
 
 STEPS_AHEAD = 100
 """Steps for which Adam's numbers are made at a time."""
@@ -172,7 +177,7 @@ class TrainingStep:
         named = dict(zip(self.state.names, leaves, strict=True))
         batch = tree_unflatten(list(leaves_of_batch), self._structure)
         run_model = ClampedModel(self.model, self.clamps, named, running)
-        with torch.enable_grad(), _in_training_mode(self.model):
+        with torch.enable_grad(), in_training_mode(self.model):
             loss = checked_loss(self.loss(run_model, batch))
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
@@ -180,7 +185,7 @@ class TrainingStep:
                 g + 2 * self.optimizer.l2 * p if self.optimizer.penalises(name) else g
                 for g, p, name in zip(gradients, weights, self.state.names, strict=True)
             ]
-            joined = torch.cat([g.reshape(-1) for g in with_penalty[: self.state.n_packed]])
+            joined = joined_flat(with_penalty[: self.state.n_packed], like=packed[0])
             self._adam(packed, joined, scales)
             for group, gradient in zip(large, with_penalty[self.state.n_packed :], strict=True):
                 self._adam(group, gradient, scales)
@@ -192,17 +197,6 @@ class TrainingStep:
         first.mul_(self.optimizer.beta1).add_(g, alpha=1 - self.optimizer.beta1)
         second.mul_(self.optimizer.beta2).addcmul_(g, g, value=1 - self.optimizer.beta2)
         parameter.sub_(scales[0] * first / (second.sqrt() * scales[1] + self.optimizer.eps))
-
-
-@contextmanager
-def _in_training_mode(model: nn.Module) -> Iterator[None]:
-    """Has batch normalisations use, and note, the batch's statistics."""
-    was = model.training
-    model.train()
-    try:
-        yield
-    finally:
-        model.train(was)
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[list[int]]:

@@ -158,7 +158,7 @@ def test_command_line_forms(text, clamp):
         ("AblateHeads(" + "[" * 150 + "]" * 150 + ")", "a head is a pair"),
         ("-" * 9_000 + "1", "is not a clamp"),
         ("a" + ".b" * 4_900, "is not a clamp"),
-        # By the depth that Python allows, which other libraries raise, it is too deep or no literal.
+        # By the depth that Python allows, which compiling raises, it is too deep or no literal.
         ("AblateHeads(" + "1+" * 3_000 + "1)", "is not a clamp|literal"),
         ("AblateHeads(\0)", "is not a clamp"),
         ("AblateHeads([(" + "9" * 5_000 + ", 0)])", "is not a clamp"),

@@ -28,6 +28,7 @@ from coopetition_interp.training import (
 )
 from coopetition_interp.training import train_together as train_runs_together
 from coopetition_interp.training.recorded_graph import record
+from coopetition_interp.training.task import bind_clamps
 
 PENALTY = 0.1
 
@@ -299,6 +300,13 @@ def test_running_means_of_torchs_batch_normalisation_are_kept(compile, tmp_path)
             adam.step()
         for name, buffer in running_statistics(reference).items():
             torch.testing.assert_close(model.get_buffer(name), buffer, atol=1e-3, rtol=1e-3)
+
+
+def test_running_means_begin_where_the_model_begins():
+    task = NORMALISED.build()
+    task.model.train()
+    bind_clamps(NORMALISED, task)  # which tries a batch
+    assert torch.equal(task.model.bn.running_mean, torch.zeros(64))
 
 
 def test_it_is_resumed_bitwise(tmp_path):
