@@ -1,6 +1,8 @@
 """`python -m coopetition_interp`: the command line."""
 
+import sys
+
 from coopetition_interp.command_line import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from scipy.stats import binomtest
 
 from coopetition_interp.analysis.seed_intervals import SeedInterval, seed_interval
@@ -54,6 +55,15 @@ class NumberRule:
     side: Literal["over", "under"]
     threshold: float
     claim: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses what would turn the verdict round.
+
+        Raises:
+            ValueError: `side` is neither, or `values` is no mapping.
+        """
+        _require_one_of("side", self.side, ("over", "under"))
+        _require_by_seed("values", self.values)
 
     @property
     def interval(self) -> SeedInterval | None:
@@ -115,6 +125,21 @@ class YesNoRule:
     counted: str = "seeds"
     claim: str = ""
     told: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses what would turn the verdict round.
+
+        Raises:
+            ValueError: `of` is neither, or `holds` is no mapping to True, False and None.
+        """
+        _require_one_of("of", self.of, ("every seed", "most seeds"))
+        _require_by_seed("holds", self.holds)
+        for seed, holds in self.holds.items():
+            if holds is not None and not isinstance(holds, bool | np.bool_):
+                raise ValueError(
+                    f"{self.statement}: holds[{seed}] is {holds!r}: give True, False, or None "
+                    "where it cannot be told"
+                )
 
     @property
     def rule(self) -> str:
@@ -227,3 +252,15 @@ def _in_words(values: Mapping[int, float]) -> str:
     if not without:
         return str(interval)
     return f"{interval}; not had by seed{'s' * (len(without) > 1)} {named}"
+
+
+def _require_one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+
+
+def _require_by_seed(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"{name} is a mapping from seeds, such as a dict; got {type(value).__name__}"
+        )

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from torch.utils._pytree import tree_leaves
 
 from coopetition_interp.sweeps.one_run import do_run
-from coopetition_interp.training import RunConfig, state_of, train_together
+from coopetition_interp.training import RunConfig, train_together
 from coopetition_interp.training.machine import choose_device
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.run_state import look_at
 from coopetition_interp.training.shapes_together import (
-    LossesDifferError,
     form_of_config,
     form_of_task,
 )
@@ -50,19 +49,26 @@ class Together(NamedTuple):
 def do_together(runs: Together) -> list[str]:
     """Trains them, in whatever process it is sent to; returns what went wrong with each.
 
-    If their losses turn out to be other computations, they are trained one after the other.
+    If that turns out not to be possible (their losses are other computations, one cannot be begun,
+    an operation has no form for several runs), they are trained one after the other.
     """
-    problem = ""
+    before = [look_at(path) for path in runs.paths]
     try:
         train_together(runs.configs, runs.paths, progress=False)
-    except LossesDifferError:
-        return [do_run(*run) for run in zip(runs.configs, runs.paths, strict=True)]
-    except (ValueError, RuntimeError, OSError) as error:
-        problem = str(error)
-    return [
-        "" if state_of(path) == "finished" else look_at(path).message or problem
-        for path in runs.paths
-    ]
+    except Exception:  # whatever it is, each run by itself tells it of itself, and of no other
+        together = False
+    else:
+        together = True
+    problems = []
+    for config, path, was in zip(runs.configs, runs.paths, before, strict=True):
+        now = look_at(path)
+        if now.state == "finished":
+            problems.append("")
+        elif together or (now.state == "failed" and now != was):
+            problems.append(now.message)
+        else:
+            problems.append(do_run(config, path))
+    return problems
 
 
 class Grouping:

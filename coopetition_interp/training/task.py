@@ -137,12 +137,17 @@ def checked_loss(loss: Any) -> Tensor:
     return loss
 
 
-def _checked_batch(batch: Batch) -> Batch:
+def _checked_batch(batch: Batch, batch_size: int) -> Batch:
     for leaf in tree_leaves(batch):
         if not isinstance(leaf, Tensor) or leaf.ndim == 0:
             raise ConfigError(
                 "a task's batch is tensors, in tuples, lists or dictionaries, the first dimension "
                 f"of each its sequences; got {shown(leaf)}"
+            )
+        if len(leaf) != batch_size:
+            raise ConfigError(
+                f"a task's batch has the {batch_size} sequences of the config's batch_size, by "
+                f"which those seen are counted; got {len(leaf)}: give as many, or set batch_size"
             )
     return batch
 
@@ -158,7 +163,7 @@ def bind_clamps(config: RunConfig, task: Task) -> PhasedClamps:
         clamp_to_dict(clamp)
     steps = range(0, config.n_steps * config.batch_size, config.batch_size)
     phased = bind_phases(config.clamps, task.model, moments=steps)
-    example = moved(_checked_batch(task.batch(0)), device_of(task.model))
+    example = moved(_checked_batch(task.batch(0), config.batch_size), device_of(task.model))
     trained = trainable_parameters(task.model)
     for held in phased.bound:
         if trained.keys() <= held.donated.keys():

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +103,17 @@ def test_a_seed_that_cannot_tell_leaves_a_rule_undecided():
     assert rule.found == "in 3 of 4 seeds; cannot be told of 8"
     assert YesNoRule("x", {5: None}).verdict(single_run=True) == "undecided"
     assert YesNoRule("x", {5: None, 6: None}, of="most seeds").share == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (lambda: NumberRule("x", {0: 1.0}, ">", 0.0), "side is one of over, under; got '>'"),
+        (lambda: NumberRule("x", pd.Series([1.0]), "over", 0.0), "mapping from seeds.*got Series"),
+        (lambda: YesNoRule("x", {0: True}, "most"), "of is one of every seed, most seeds"),
+        (lambda: YesNoRule("x", {0: math.nan}), r"holds\[0\] is nan: give True, False, or None"),
+    ],
+)
+def test_what_would_turn_a_verdict_round_is_refused(rule, told):
+    with pytest.raises(ValueError, match=told):
+        rule()

@@ -158,3 +158,12 @@ def test_runs_that_turn_out_to_have_other_losses_are_trained_one_after_the_other
         alone = train(planned.resolve({}), tmp_path / planned.name, progress=False)
         swept = load_run(tmp_path / "sweep" / planned.name)
         assert same_weights(swept.weights(), alone.weights())
+
+
+def test_one_that_cannot_be_begun_stops_no_other_of_its_group(config, tmp_path):
+    configs = {**of_seeds(config, 2), "from-gone": config.replace(start_from="gone.safetensors")}
+    plan = [PlannedRun(name, each) for name, each in configs.items()]
+    table = run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False).set_index("run")
+    assert list(table.state[["seed-0", "seed-1"]]) == ["finished", "finished"]
+    assert "gone.safetensors" in table.message["from-gone"]
+    assert not table.message["seed-0"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from own_task import FirstTokenConfig
+from own_task import FirstTokenConfig, FirstTokenTask, draw
 from transformer_lens import HookedTransformerConfig
 from unchecked import without_shape_checks
 
@@ -35,6 +35,7 @@ from coopetition_interp.training import (
     train,
     train_together,
 )
+from coopetition_interp.training.task import bind_clamps
 
 CONFIG = FirstTokenConfig(
     n_sequences=3200,
@@ -264,3 +265,15 @@ def test_a_tasks_name_is_taken_once():
 
 
 ANNOTATED = {"__annotations__": {"task": Literal["taken"]}, "__module__": __name__}
+
+
+def test_a_batch_of_another_size_than_the_configs_is_refused(tmp_path):
+    class Whole(FirstTokenTask):
+        def batch(self, step):
+            return draw(50, step, self.config.d_vocab)
+
+    config = FirstTokenConfig(n_sequences=320, batch_size=32)
+    plain = config.build()
+    task = Whole(model=plain.model, evaluation_sequences=plain.evaluation_sequences, config=config)
+    with pytest.raises(ConfigError, match=r"the 32 sequences .*got 50: give as many"):
+        bind_clamps(config, task)
