@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.toy_models.unchecked import without_shape_checks
+from unchecked import without_shape_checks
 
 from coopetition_interp.analysis.phase_change import loss_shape
 from coopetition_interp.toy_models import (
