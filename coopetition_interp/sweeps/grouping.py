@@ -59,12 +59,13 @@ def do_together(runs: Together) -> list[str]:
         together = False
     else:
         together = True
+    after = [look_at(path) for path in runs.paths]
+    alike = len({(now.state, now.message) for now in after}) == 1  # the group failed, and no run
     problems = []
-    for config, path, was in zip(runs.configs, runs.paths, before, strict=True):
-        now = look_at(path)
+    for config, path, was, now in zip(runs.configs, runs.paths, before, after, strict=True):
         if now.state == "finished":
             problems.append("")
-        elif together or (now.state == "failed" and now != was):
+        elif together or (now.state == "failed" and now != was and not alike):
             problems.append(now.message)
         else:
             problems.append(do_run(config, path))
