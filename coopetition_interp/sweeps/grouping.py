@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from torch.utils._pytree import tree_leaves
@@ -53,19 +54,15 @@ def do_together(runs: Together) -> list[str]:
     an operation has no form for several runs), they are trained one after the other.
     """
     before = [look_at(path) for path in runs.paths]
-    try:
+    with suppress(Exception):  # whatever it is, each run by itself tells it of itself alone
         train_together(runs.configs, runs.paths, progress=False)
-    except Exception:  # whatever it is, each run by itself tells it of itself, and of no other
-        together = False
-    else:
-        together = True
     after = [look_at(path) for path in runs.paths]
     alike = len({(now.state, now.message) for now in after}) == 1  # the group failed, and no run
     problems = []
     for config, path, was, now in zip(runs.configs, runs.paths, before, after, strict=True):
         if now.state == "finished":
             problems.append("")
-        elif together or (now.state == "failed" and now != was and not alike):
+        elif now.state == "failed" and now != was and not alike:
             problems.append(now.message)
         else:
             problems.append(do_run(config, path))
