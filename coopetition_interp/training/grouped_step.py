@@ -28,6 +28,7 @@ from coopetition_interp.training.schedules import OptimizerConfig
 from coopetition_interp.training.steps_at_once import StepsAtOnce
 from coopetition_interp.training.task import Batch, ClampedModel, Loss
 from coopetition_interp.training.training_mode import in_training_mode
+from coopetition_interp.training.unchanged_tensors import UnchangedTensors
 
 N_SCALES = 6
 
@@ -39,6 +40,7 @@ class MemberStep:
 
     Attributes:
         state: Parameters and moments; within a group, one row of the group's.
+        penalised: Names of the parameters that the L2 penalty covers.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class MemberStep:
         self.clamps = clamps
         self.compile = compile
         self.loss = loss
+        self.penalised = set(optimizer.penalised(model))
         self.state = pack_parameters(model)
 
     def scales_at(self, step: int) -> list[float]:
@@ -97,12 +100,13 @@ class GroupedStep:
         self._batch_size = len(leaves[0])
         self._eps = self._of_each([member.optimizer.eps for member in members])
         self._penalties = [
-            self._of_each([2 * m.optimizer.l2 * m.optimizer.penalises(name) for m in members])
-            if any(m.optimizer.penalises(name) for m in members)
+            self._of_each([2 * m.optimizer.l2 * (name in m.penalised) for m in members])
+            if any(name in m.penalised for m in members)
             else None
             for name in self._names
         ]
         self._of_phases: dict[int, StepsAtOnce] = {}
+        self._unchanged: list[UnchangedTensors] = []
 
     @property
     def steps_done(self) -> int:
@@ -133,12 +137,17 @@ class GroupedStep:
 
         Returns:
             The loss of each run before each step.
+
+        Raises:
+            RuntimeError: A tensor that the step reads, beside its inputs, was changed.
         """
         done = self.steps_done
         phases = [self._phase_at(done + index) for index in range(len(batches))]
         if len(set(phases)) > 1:
             each = zip(batches, scales, strict=True)
             return [self([batch], [numbers])[0] for batch, numbers in each]
+        for tensors in self._unchanged:
+            tensors.require()
         losses = self._of_phase(phases[0], batches[0])(scales, batches)
         for member in self._members:
             if member.state.steps_done == done:
@@ -160,8 +169,10 @@ class GroupedStep:
             scales = torch.zeros(shape, device=self._device, dtype=torch.float32)
             inputs = [*state, scales, *held, *batches]
             operations = partial(self._step_operations, clamps)
-            graph: Any = record_training(operations, inputs, self._members[0].model, state)
-            if self._members[0].compile:
+            first = self._members[0]
+            graph: Any = record_training(operations, inputs, first.model, state, first.loss)
+            self._unchanged.append(UnchangedTensors(graph, first.model))
+            if first.compile:
                 graph, _ = compile_record(graph, inputs)
 
             def one_step(scales: Tensor, batch: Sequence[Tensor]) -> Tensor:

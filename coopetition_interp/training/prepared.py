@@ -16,7 +16,6 @@ from coopetition_interp.training.config_to_train import require_own_task
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.machine import require_real_tensors
 from coopetition_interp.training.moments import Moments
-from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.phased_training_step import PhasedTrainingStep
 from coopetition_interp.training.run import load_weights
 from coopetition_interp.training.run_config import Evaluate, RunConfig
@@ -125,7 +124,7 @@ class Training:
 
     def l2_penalty(self) -> float:
         """What the weights add to the loss now."""
-        return self.config.optimizer.penalty(trainable_parameters(self.task.model))
+        return self.config.optimizer.penalty(self.task.model)
 
     def moments(self, first: int) -> Iterator[int]:
         """Steps from `first` on after which training is left for a moment, in order.

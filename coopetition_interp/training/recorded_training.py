@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from coopetition_interp.training.changed_attributes import changes_refused
 from coopetition_interp.training.recorded_graph import RUNS_ONCE, record
+from coopetition_interp.training.task import Loss
 
 _DRAWS_UNDER_VMAP = "called random operation"
 
@@ -31,6 +33,7 @@ def record_training(
     inputs: Sequence[Tensor],
     model: nn.Module,
     trained: Sequence[Tensor],
+    loss: Loss,
 ) -> GraphModule:
     """`record`, of what is trained.
 
@@ -39,13 +42,16 @@ def record_training(
         inputs: As for `record`.
         model: What the weights that an error names are looked up in.
         trained: The tensors that training moves; reached by `inputs` alone.
+        loss: What gives the loss, in `function`.
 
     Raises:
         ValueError: As for `record`; or it draws random numbers, reads what is trained otherwise
-            than by `inputs`, or changes another tensor in place.
+            than by `inputs`, or changes anything else that it, the model or the loss's own
+            object holds.
     """
     try:
-        recorded = record(function, inputs)
+        with changes_refused(model, loss):
+            recorded = record(function, inputs)
     except RuntimeError as error:
         if _DRAWS_UNDER_VMAP in str(error):
             raise ValueError(_NO_DRAWS) from error
@@ -55,14 +61,14 @@ def record_training(
     storages = {tensor.untyped_storage().data_ptr() for tensor in trained}
     for tensor in constants(recorded):
         if tensor.untyped_storage().data_ptr() in storages:
-            name = _name_in(model, tensor) or "weights"
+            name = name_in(model, tensor) or "weights"
             raise ValueError(
                 f"the loss or a clamp reads the model's {name} past run_model, where no gradient "
                 f"reaches it: take run_model.parameters[{name!r}] in the loss (and run_model in "
                 "place of the model), or for an L2 penalty the config's optimizer.l2"
             )
-    for tensor in _changed_in_place(recorded):
-        buffer = _name_in(model, tensor)
+    for tensor in changed_in_place(recorded):
+        buffer = name_in(model, tensor)
         if buffer is not None and buffer.endswith("num_batches_tracked"):
             continue  # it changes nothing: a normalisation that went by it takes a number out
         what = f"the model's {buffer}" if buffer else "a tensor of the loss's or a clamp's own"
@@ -99,7 +105,7 @@ def _arguments(node: Node) -> dict[str, Any]:
     return {**given, **node.kwargs}
 
 
-def _changed_in_place(recorded: GraphModule) -> Iterator[Tensor]:
+def changed_in_place(recorded: GraphModule) -> Iterator[Tensor]:
     """The constants that a record writes into."""
     for node in recorded.graph.nodes:
         schema: Any = getattr(node.target, "_schema", None)
@@ -125,7 +131,7 @@ def _gives_a_view(node: Node) -> bool:
     return schema is not None and any(each.alias_info is not None for each in schema.returns)
 
 
-def _name_in(model: nn.Module, tensor: Tensor) -> str | None:
+def name_in(model: nn.Module, tensor: Tensor) -> str | None:
     """What the model calls a tensor."""
     for name, own in (*model.named_parameters(), *model.named_buffers()):
         if own.data_ptr() == tensor.data_ptr() and own.shape == tensor.shape:

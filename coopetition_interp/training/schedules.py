@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import nn
 
-from coopetition_interp.config_class import Config, Integer, Number, SequenceCount, config_class
+from coopetition_interp.config_class import (
+    Config,
+    ConfigError,
+    Integer,
+    Number,
+    SequenceCount,
+    config_class,
+)
+from coopetition_interp.interventions.model_weights import of_batch_normalisations
+from coopetition_interp.one_line import clipped
 from coopetition_interp.training.moments import Moments
+from coopetition_interp.training.optimizer_state import trainable_parameters
 
 
 @config_class
@@ -61,8 +71,9 @@ class OptimizerConfig(Config):
         eps: Added to the root of the second moment.
         l2: Weight of the sum of squares added to the loss.
         l2_on: Which parameters that sum runs over; a batch normalisation's are never among them.
-            "embedding" is all that tokens are made from, "exemplar_embedding" that of exemplars
-            alone.
+            "mlp" and "attention" are those in a module that the model calls `mlp` or `attn`;
+            "embedding" is all that tokens are made from (its modules `embed`, `pos_embed` and
+            `exemplar_embed`), "exemplar_embedding" that of exemplars alone.
     """
 
     learning_rate: Annotated[Number, Field(ge=1e-12, le=10)] = 1e-5
@@ -99,10 +110,15 @@ class OptimizerConfig(Config):
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         return self.learning_rate
 
-    def penalty(self, parameters: Mapping[str, Tensor]) -> float:
-        """What is added to the loss: `l2` times the sum of squares of what it covers."""
-        covered = [p for name, p in parameters.items() if self.penalises(name)]
-        return self.l2 * sum(float(p.detach().double().square().sum()) for p in covered)
+    def penalty(self, model: nn.Module) -> float:
+        """What is added to the loss: `l2` times the sum of squares of what it covers.
+
+        Raises:
+            ConfigError: See `penalised`.
+        """
+        parameters = trainable_parameters(model)
+        covered = [parameters[name].detach() for name in self.penalised(model)]
+        return self.l2 * sum(float(parameter.double().square().sum()) for parameter in covered)
 
     def scales_at(self, step: int, n_steps: int) -> tuple[float, float]:
         """Size of Adam's step with this index, and the factor of the second moment's root.
@@ -112,15 +128,34 @@ class OptimizerConfig(Config):
         rate = self.learning_rate_at(step, n_steps)
         return rate / (1 - self.beta1 ** (step + 1)), 1 / math.sqrt(1 - self.beta2 ** (step + 1))
 
-    def penalises(self, parameter: str) -> bool:
-        """Whether the L2 penalty covers the parameter of this name."""
-        if self.l2 == 0 or ".batch_norm" in parameter:
-            return False
-        groups = {
-            "all": True,
-            "mlp": ".mlp." in parameter,
-            "attention": ".attn." in parameter,
-            "embedding": parameter.split(".")[0] in ("embed", "pos_embed", "exemplar_embed"),
-            "exemplar_embedding": parameter.startswith("exemplar_embed."),
-        }
-        return any(groups[name] for name in self.l2_on)
+    def penalised(self, model: nn.Module) -> list[str]:
+        """Names of the parameters that the L2 penalty covers, among those that are trained.
+
+        Raises:
+            ConfigError: A part that `l2_on` names has none.
+        """
+        if self.l2 == 0:
+            return []
+        exempt = of_batch_normalisations(model)
+        names = [name for name in trainable_parameters(model) if name not in exempt]
+        covered: set[str] = set()
+        for part in self.l2_on:
+            belonging = {name for name in names if _BELONGS_TO[part](name.split("."))}
+            if not belonging:
+                raise ConfigError(
+                    f"optimizer.l2_on names {part}, but by its name none of the trained parameters "
+                    f"belongs to it ({clipped(', '.join(names))}): leave it out of l2_on, or name "
+                    "modules as OptimizerConfig.l2_on says"
+                )
+            covered |= belonging
+        return [name for name in names if name in covered]
+
+
+_BELONGS_TO: dict[str, Callable[[list[str]], bool]] = {
+    "all": lambda path: True,
+    "mlp": lambda path: "mlp" in path,
+    "attention": lambda path: "attn" in path,
+    "embedding": lambda path: path[0] in ("embed", "pos_embed", "exemplar_embed"),
+    "exemplar_embedding": lambda path: path[0] == "exemplar_embed",
+}
+"""Whether a parameter is of a part, by the names on the way to it."""

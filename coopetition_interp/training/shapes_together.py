@@ -140,4 +140,5 @@ def _recorded_loss(step: MemberStep) -> GraphModule:
 
     inputs = [*trained.values(), *leaves]
     with torch.no_grad(), in_training_mode(step.model):
-        return record_training(loss, inputs, step.model, list(step.state.buffers().values()))
+        written = list(step.state.buffers().values())
+        return record_training(loss, inputs, step.model, written, step.loss)

@@ -36,6 +36,7 @@ from coopetition_interp.training.task import (
     models_own_loss,
 )
 from coopetition_interp.training.training_mode import in_training_mode
+from coopetition_interp.training.unchanged_tensors import UnchangedTensors
 
 STEPS_AHEAD = 100
 """Steps for which Adam's numbers are made at a time."""
@@ -62,7 +63,7 @@ class TrainingStep:
 
     Raises:
         ValueError: The loss or a clamp does what cannot be recorded (see `record_training`), or
-            the model is in half precision.
+            the model is in half precision, or has none of a part that an L2 penalty is set on.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class TrainingStep:
         self.clamps = clamps if isinstance(clamps, BoundClamps) else bind(clamps, model)
         self.state = pack_parameters(model) if state is None else state
         self._shared = SharedParameters(model, self.state.names)
+        self._penalised = set(optimizer.penalised(model))
         self.loss = loss
         tensors, self._structure = tree_flatten(example)
         self._example_shapes = _shapes(tensors)
@@ -90,7 +92,8 @@ class TrainingStep:
         self._scales_ahead, self._ahead_from = scales.new_empty(0, 2), 0
         inputs = self._graph_inputs(scales, tensors)
         written = list(self.state.buffers().values())
-        recorded = record_training(self._step_operations, inputs, model, written)
+        recorded = record_training(self._step_operations, inputs, model, written, loss)
+        self._unchanged = UnchangedTensors(recorded, model)
         self._graph, self.compiled = (
             compile_record(recorded, inputs) if compile else (recorded, False)
         )
@@ -109,7 +112,8 @@ class TrainingStep:
 
         Raises:
             ValueError: If the batch has another shape than the example given at the start.
-            RuntimeError: If the model's parameters were replaced since, as `.to()` does.
+            RuntimeError: If the model's parameters were replaced since, as `.to()` does, or another
+                tensor that the step reads was changed.
         """
         return self._take([batch])[0]
 
@@ -128,6 +132,7 @@ class TrainingStep:
 
     def _take(self, batches: Sequence[Batch]) -> list[Float[Tensor, ""]]:
         self._shared.require()
+        self._unchanged.require()
         tensors = [self._tensors_of(batch) for batch in batches]
         first = self.state.steps_done
         scales = [self._scales_of(step) for step in range(first, first + len(batches))]
@@ -182,7 +187,7 @@ class TrainingStep:
             gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             with_penalty = [
-                g + 2 * self.optimizer.l2 * p if self.optimizer.penalises(name) else g
+                g + 2 * self.optimizer.l2 * p if name in self._penalised else g
                 for g, p, name in zip(gradients, weights, self.state.names, strict=True)
             ]
             joined = joined_flat(with_penalty[: self.state.n_packed], like=packed[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal
@@ -21,6 +22,7 @@ from coopetition_interp.interventions.model_weights import running_statistics
 from coopetition_interp.training import (
     ConfigError,
     OptimizerConfig,
+    RunError,
     Schedule,
     TrainingStep,
     resume,
@@ -38,6 +40,14 @@ class LossTask(FirstTokenTask):
     """Its loss is what the config's `way` says."""
 
     teacher: torch.Tensor
+    average: torch.Tensor
+    seen: list[torch.Tensor]
+    n_calls: int = 0
+
+    def batch(self, step):
+        if self.config.way == "teacher" and self.config.teacher_turns_at == step:
+            self.teacher.add_(1).remainder_(self.config.d_vocab)
+        return super().batch(step)
 
     def loss(self, run_model, batch):
         loss = super().loss(run_model, batch)
@@ -51,6 +61,27 @@ def of_weights(weights):
 def counts(task, run_model, batch, loss):
     task.teacher.add_(1)
     return loss
+
+
+def averages(task, run_model, batch, loss):
+    task.average = 0.9 * task.average + 0.1 * loss.detach()
+    return loss + task.average
+
+
+def appends(task, run_model, batch, loss):
+    task.seen.append(loss.detach())
+    return loss
+
+
+def anneals(task, run_model, batch, loss):
+    task.n_calls += 1
+    return loss / task.n_calls
+
+
+def caches(task, run_model, batch, loss):
+    if not hasattr(task, "scale"):
+        task.scale = torch.ones(2)
+    return loss * task.scale.mean()
 
 
 TEMPERATURE, KEPT = torch.tensor(2.0), torch.tensor([True, False, True, True])
@@ -100,6 +131,10 @@ WAYS = {
         loss * torch.from_numpy(np.arange(3.0, dtype=np.float32)).sum() * torch.tensor(3).item()
     ),
     "counts": counts,
+    "averages": averages,
+    "appends": appends,
+    "anneals": anneals,
+    "caches": caches,
 }
 
 
@@ -107,6 +142,7 @@ WAYS = {
 class LossConfig(FirstTokenConfig):
     task: Literal["losses"] = "losses"
     way: str = "plain"
+    teacher_turns_at: int = -1
 
     def build(self):
         generator = torch.Generator().manual_seed(self.data_seed)
@@ -115,6 +151,8 @@ class LossConfig(FirstTokenConfig):
             evaluation_sequences=self.make_evaluation_sequences(None),
             config=self,
             teacher=torch.randperm(self.d_vocab, generator=generator),
+            average=torch.zeros(()),
+            seen=[],
         )
 
 
@@ -146,6 +184,9 @@ WRONG = {
     "where": SHAPES,
     "mask": SHAPES,
     "counts": "changes a tensor of the loss's or a clamp's own in place, which no checkpoint keeps",
+    "averages": r"changes the loss's LossTask.average, which no checkpoint keeps",
+    "appends": r"changes the loss's LossTask.seen, which no checkpoint keeps",
+    "anneals": r"changes the loss's LossTask.n_calls, which no checkpoint keeps, .* stand still",
 }
 
 
@@ -167,6 +208,45 @@ def test_what_a_loss_caches_is_of_true_tensors(tmp_path):
     assert kept(3).tolist() == [0, 1, 2]
 
 
+def test_what_a_refused_loss_changed_is_put_back():
+    for way in ("averages", "appends", "anneals"):
+        task = CONFIG.replace(way=way).build()
+        average = task.average
+        with pytest.raises(ValueError, match="which no checkpoint keeps"):
+            TrainingStep(
+                task.model, CONFIG.optimizer, 1, task.batch(0), compile=False, loss=task.loss
+            )
+        assert task.average is average
+        assert (task.seen, task.n_calls) == ([], 0)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_tensor_that_changes_between_steps_ends_the_run(n, tmp_path):
+    turning = CONFIG.replace(way="teacher", teacher_turns_at=7)
+    configs = [turning.replace(name=str(index)) for index in range(n)]
+    go = partial(train, configs[0]) if n == 1 else partial(train_runs_together, configs)
+    with pytest.raises((RunError, RuntimeError), match=r"changed between training steps, .* batch"):
+        go(out=tmp_path / "run", progress=False)
+    statuses = [json.loads(path.read_text()) for path in tmp_path.rglob("status.json")]
+    assert [status["state"] for status in statuses] == ["failed"] * n
+
+
+def test_a_buffer_that_changes_between_steps_is_named():
+    model = NormalisedModel(momentum=0.1, counts=False)
+    model.register_buffer("mask", torch.ones(8))
+
+    def loss(run_model, batch):
+        return F.cross_entropy(run_model(batch)[:, -1] * model.mask, batch[:, 0])
+
+    tokens = draw(16, 0, 8)
+    step = TrainingStep(model, CONFIG.optimizer, 9, tokens, compile=False, loss=loss)
+    step(tokens)
+    step(tokens)
+    model.mask[0] = 0
+    with pytest.raises(RuntimeError, match="the model's mask was changed between training steps"):
+        step(tokens)
+
+
 def test_a_penalty_on_the_weights_that_are_given_trains_as_the_configs_own(tmp_path):
     own = train(CONFIG.replace(way="given weights"), tmp_path / "own", progress=False)
     l2 = OptimizerConfig(learning_rate=1e-2, l2=PENALTY, l2_on=("all",))
@@ -185,7 +265,9 @@ def test_runs_whose_losses_hold_something_of_their_own_are_not_trained_together(
     assert not list(tmp_path.rglob("config.json"))
 
 
-@pytest.mark.parametrize("way", ["plain", "given weights", "numpy's constants", "held tensors"])
+@pytest.mark.parametrize(
+    "way", ["plain", "given weights", "numpy's constants", "held tensors", "caches"]
+)
 def test_losses_that_are_one_computation_are_trained_together(way, tmp_path):
     configs = [CONFIG.replace(way=way, name=f"{seed}", data_seed=seed) for seed in (3, 4)]
     for run in train_runs_together(configs, tmp_path / "together", progress=False):

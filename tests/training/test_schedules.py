@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from coopetition_interp.training import ConfigError, OptimizerConfig, Schedule
 
@@ -96,15 +96,39 @@ def test_contradictory_optimizers_are_refused(fields, message):
         OptimizerConfig(**fields)
 
 
+class Parts(nn.Module):
+    """One module for each part of a penalty, and such as only sound like one."""
+
+    def __init__(self):
+        super().__init__()
+        self.exemplar_embed = nn.ModuleDict(
+            {"first": nn.Linear(2, 1), "batch_norm": nn.Linear(1, 1)}
+        )
+        self.embed = nn.Linear(3, 1)
+        self.blocks = nn.ModuleList(
+            [nn.ModuleDict({"mlp": nn.Linear(2, 2), "attn": nn.Linear(1, 1)})]
+        )
+        self.bn = nn.BatchNorm1d(1)
+        self.batch_norms = nn.Linear(1, 1)
+        self.frozen = nn.Linear(1, 1).requires_grad_(False)
+        for name, parameter in self.named_parameters():
+            nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1.0)
+
+
 def test_the_penalty_is_a_sum_of_squares_over_the_named_parts():
-    parameters = {
-        "exemplar_embed.W": torch.full((2,), 1.0),
-        "exemplar_embed.batch_norm.w": torch.full((2,), 100.0),
-        "embed.W_E": torch.full((3,), 2.0),
-        "blocks.0.mlp.W_in": torch.full((2,), 3.0),
-        "unembed.W_U": torch.full((1,), 4.0),
-    }
-    sums = {"all": 2 + 12 + 18 + 16, "mlp": 18, "embedding": 14, "exemplar_embedding": 2}
-    for part, squares in sums.items():
-        optimizer = OptimizerConfig(l2=0.5, l2_on=(part,))
-        assert optimizer.penalty(parameters) == pytest.approx(0.5 * squares)
+    numbers = {"all": 2 + 3 + 4 + 1 + 1, "mlp": 4, "attention": 1, "embedding": 5}
+    for part, n_ones in {**numbers, "exemplar_embedding": 2}.items():
+        assert OptimizerConfig(l2=0.5, l2_on=(part,)).penalty(Parts()) == pytest.approx(
+            0.5 * n_ones
+        )
+    both = OptimizerConfig(l2=0.5, l2_on=("mlp", "attention", "mlp"))
+    assert both.penalty(Parts()) == pytest.approx(0.5 * 5)
+
+
+def test_a_penalty_on_a_part_that_the_model_has_not_is_refused():
+    model = Parts()
+    model.blocks[0].attn.requires_grad_(False)
+    optimizer = OptimizerConfig(l2=0.5, l2_on=("mlp", "attention"))
+    with pytest.raises(ConfigError, match=r"l2_on names attention, but .* none of the trained"):
+        optimizer.penalised(model)
+    assert OptimizerConfig(l2_on=("attention",)).penalised(model) == []

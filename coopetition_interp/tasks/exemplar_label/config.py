@@ -209,11 +209,11 @@ class ExemplarLabelConfig(RunConfig):
         optimizer, model = self.optimizer, self.model
         missing = set() if model.mlps else {"mlp"}
         missing |= set() if model.kind == "transformer" else {"attention"}
-        if optimizer.l2 > 0 and set(optimizer.l2_on) <= missing:
+        if optimizer.l2 > 0 and (absent := [p for p in optimizer.l2_on if p in missing]):
             why = "model.mlps is false" if model.kind == "transformer" else "it has none"
             raise ValueError(
-                f"optimizer.l2_on names {' and '.join(optimizer.l2_on)} of the {model.kind} alone, "
-                f"but {why}: there is nothing to penalise"
+                f"optimizer.l2_on names {' and '.join(absent)} of the {model.kind}, but {why}: "
+                "there is nothing to penalise"
             )
 
     def _check_size(self) -> None:

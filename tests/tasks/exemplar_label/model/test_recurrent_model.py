@@ -134,7 +134,7 @@ def test_clamps_are_refused(short_config):
         ({"model": {"kind": "rnn", "positions": "rotary"}}, "rotary positions belong"),
         (
             {"model": {"kind": "rnn"}, "optimizer": {"l2": 1.0, "l2_on": ("attention",)}},
-            "attention of the rnn alone, but it has none",
+            "attention of the rnn, but it has none",
         ),
     ],
 )
