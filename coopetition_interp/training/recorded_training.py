@@ -93,11 +93,11 @@ def _constant(recorded: GraphModule, node: Node) -> Any:
 def _draws(node: Node) -> bool:
     if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
         return False
-    given = _arguments(node)
+    given = arguments_of(node)
     return bool(given.get("dropout_p", True))  # attention is only said to draw, without dropout
 
 
-def _arguments(node: Node) -> dict[str, Any]:
+def arguments_of(node: Node) -> dict[str, Any]:
     """What an operation is given, by the names that its schema has for it."""
     schema: Any = getattr(node.target, "_schema")  # noqa: B009  no attribute to mypy
     given = {each.name: each.default_value for each in schema.arguments if each.has_default_value()}
@@ -111,7 +111,7 @@ def changed_in_place(recorded: GraphModule) -> Iterator[Tensor]:
         schema: Any = getattr(node.target, "_schema", None)
         if schema is None or not schema.is_mutable:
             continue
-        given = _arguments(node)
+        given = arguments_of(node)
         for argument in schema.arguments:
             if argument.alias_info is None or not argument.alias_info.is_write:
                 continue

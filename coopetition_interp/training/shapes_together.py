@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from transformer_lens import HookedTransformerConfig
 
@@ -18,7 +18,11 @@ from coopetition_interp.training.grouped_step import MemberStep
 from coopetition_interp.training.machine import should_compile
 from coopetition_interp.training.optimizer_state import trainable_parameters
 from coopetition_interp.training.overrides import dotted_fields
-from coopetition_interp.training.recorded_training import constants, record_training
+from coopetition_interp.training.recorded_training import (
+    arguments_of,
+    constants,
+    record_training,
+)
 from coopetition_interp.training.run_config import RunConfig
 from coopetition_interp.training.task import ClampedModel, Task
 from coopetition_interp.training.training_mode import in_training_mode
@@ -112,10 +116,15 @@ def require_one_loss(names: Sequence[Any], steps: Sequence[MemberStep]) -> None:
     """Refuses runs whose losses hold tensors or numbers of their own: the first's is used for all.
 
     Raises:
-        LossesDifferError: Naming two of them.
+        LossesDifferError: Naming two of them; or a padding row of an embedding would be trained.
         ValueError: A loss cannot be recorded: see `record_training`.
     """
     first = _recorded_loss(steps[0])
+    if any(_pads(node) for node in first.graph.nodes):  # vmap forgets it for all runs but one
+        raise LossesDifferError(
+            "runs with an embedding that has a padding_idx cannot be trained together: train them "
+            "one after the other"
+        )
     for name, step in zip(names[1:], steps[1:], strict=True):
         other = _recorded_loss(step)
         held = zip(constants(first), constants(other), strict=True)
@@ -125,6 +134,14 @@ def require_one_loss(names: Sequence[Any], steps: Sequence[MemberStep]) -> None:
                 "tensors or numbers, beside the batch and the weights: give these as part of the "
                 "batch, or train them one after the other"
             )
+
+
+def _pads(node: Node) -> bool:
+    """Whether a node looks up an embedding, one row of which gets no gradient."""
+    if node.target is not torch.ops.aten.embedding.default:
+        return False
+    padding = arguments_of(node)["padding_idx"]
+    return isinstance(padding, int) and padding >= 0
 
 
 def _recorded_loss(step: MemberStep) -> GraphModule:

@@ -13,6 +13,7 @@ from coopetition_interp.interventions import bind, bind_phases
 from coopetition_interp.training import OptimizerConfig, TrainingStep
 from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
 from coopetition_interp.training.optimizer_state import PACKED_BELOW
+from coopetition_interp.training.shapes_together import LossesDifferError, require_one_loss
 from coopetition_interp.training.task import ClampedModel
 
 N_LABELS, N_STEPS, RATE = 5, 4, 1e-2
@@ -85,6 +86,14 @@ class OnlyLarge(Small):
         self.read.requires_grad_(False)
 
 
+class Padded(Small):
+    def between(self):
+        self.lookup = nn.Embedding(6, 8, padding_idx=1)
+
+    def hidden(self, tokens):
+        return self.lookup(tokens)
+
+
 def loss(run_model, batch):
     return F.cross_entropy(run_model(batch["tokens"]), batch["labels"])
 
@@ -119,16 +128,19 @@ def alone(model, seen):
         step(batch)
 
 
-def grouped(model, seen):
-    """The second of two runs that are trained together."""
-    members = [
+def two_members(model, seen):
+    return [
         MemberStep(
             each, OptimizerConfig(learning_rate=RATE), N_STEPS, seen[0],
             bind_phases((), each), False, loss,
         )
         for each in (copy.deepcopy(model), model)
     ]  # fmt: skip
-    step = GroupedStep(members)
+
+
+def grouped(model, seen):
+    """The second of two runs that are trained together."""
+    step = GroupedStep(two_members(model, seen))
     for scales, batch in zip(step.scales(N_STEPS), seen, strict=True):
         step([[torch.stack([leaf, leaf]) for leaf in tree_leaves(batch)]], [scales])
 
@@ -155,6 +167,16 @@ def test_weights_are_those_of_a_plain_loop(kind, lowest, steps):
         torch.testing.assert_close(
             dict(model.named_parameters())[name], parameter, rtol=1e-3, atol=1e-5
         )
+
+
+def test_models_with_a_padding_row_train_alone():
+    seen, model, expected = batches(), Padded(), Padded()
+    by_torch(expected, seen)
+    alone(model, seen)
+    torch.testing.assert_close(model.lookup.weight, expected.lookup.weight, rtol=1e-3, atol=1e-5)
+    assert not model.lookup.weight[1].any()
+    with pytest.raises(LossesDifferError, match="padding_idx cannot be trained together"):
+        require_one_loss(["a", "b"], two_members(model, seen))
 
 
 def test_a_part_of_a_model_that_is_in_evaluation_mode_stays_so():
