@@ -24,6 +24,8 @@ from torch._subclasses.fake_tensor import (
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from coopetition_interp.training.ordered_sums import IN_A_FIXED_ORDER
+
 SMALL_PRODUCT = 4096
 """Batched products of fewer multiplications each are left to inductor to fuse."""
 
@@ -181,55 +183,7 @@ def _fusible_bmm(left: Tensor, right: Tensor) -> Any:
     return (left.unsqueeze(3) * right.unsqueeze(1)).sum(2)
 
 
-def _ordered_index_put(
-    table: Tensor, indices: Sequence[Tensor | None], rows: Tensor, accumulate: bool = False
-) -> Any:
-    """Rows added to a table by index, as the gradient of a lookup is, in an order that is fixed.
-
-    Compiled kernels add with atomic operations, in whatever order the threads arrive. A product
-    with the matrix of equal indices gives the same bits each time.
-    """
-    index = indices[0]
-    if not accumulate or not all(map(_is_of_numbers, indices)) or index is None:
-        return NotImplemented
-    if not table.is_floating_point():
-        return NotImplemented
-    if len(indices) == 2 and indices[1] is not None:
-        return _ordered_index_put_of_each(table, index, indices[1], rows)
-    if len(indices) != 1:
-        return NotImplemented
-    flat = index.reshape(-1).remainder(table.shape[0])  # -1 is the last row
-    summands = rows.expand(*index.shape, *table.shape[1:]).reshape(len(flat), -1)
-    if table.shape[0] <= len(flat):
-        every_row = torch.arange(table.shape[0], device=flat.device)
-        chosen = (every_row[:, None] == flat[None, :]).to(summands.dtype)
-        return table + (chosen @ summands).reshape(table.shape)
-    equal = (flat[:, None] == flat[None, :]).to(summands.dtype)
-    sums = (equal @ summands).reshape(len(flat), *table.shape[1:])
-    return table.index_put((flat,), table[flat] + sums)  # equal indices write equal rows
-
-
-def _ordered_index_put_of_each(table: Tensor, which: Tensor, index: Tensor, rows: Tensor) -> Any:
-    """The same for a table of each run, as `torch.vmap` puts it: [which run, index]."""
-    n_runs, n_rows = table.shape[:2]
-    shape = torch.broadcast_shapes(which.shape, index.shape)
-    if which.shape != (shape[0], *[1] * (len(shape) - 1)):
-        return NotImplemented
-    flat = index.expand(shape).reshape(shape[0], -1).remainder(n_rows)  # -1 is the last row
-    summands = rows.expand(*shape, *table.shape[2:]).reshape(*flat.shape, -1)
-    every_row = torch.arange(n_rows, device=flat.device)
-    chosen = (every_row[:, None] == flat[:, None, :]).to(summands.dtype)
-    sums = (chosen @ summands).reshape(1, shape[0], -1)
-    every_run = torch.arange(n_runs, device=flat.device)
-    belongs = every_run[:, None, None] == which.remainder(n_runs).reshape(1, -1, 1)
-    return table + torch.where(belongs, sums, 0.0).sum(1).reshape(table.shape)
-
-
-def _is_of_numbers(index: Tensor | None) -> bool:
-    return index is not None and not index.is_floating_point() and index.dtype != torch.bool
-
-
 _REWRITTEN: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.bmm.default: _fusible_bmm,
-    torch.ops.aten.index_put.default: _ordered_index_put,
+    **IN_A_FIXED_ORDER,
 }
