@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.fx import GraphModule
 
@@ -26,17 +27,22 @@ class UnchangedTensors:
     def __init__(self, recorded: GraphModule, model: nn.Module):
         by_step = {id(tensor) for tensor in changed_in_place(recorded)}  # counts of batches
         held = {id(t): t for t in constants(recorded) if not t.is_inference()}
-        self._versions = [(t, t._version) for key, t in held.items() if key not in by_step]
+        watched = [tensor for key, tensor in held.items() if key not in by_step]
+        self._as_recorded = [(tensor, tensor.clone()) for tensor in watched]
+        self._versions = [tensor._version for tensor in watched]
         self._model = model
 
     def require(self) -> None:
-        """Does nothing, if none was written into.
+        """Does nothing, if their numbers are the same.
 
         Raises:
-            RuntimeError: Naming one that was.
+            RuntimeError: Naming one whose are not.
         """
-        for tensor, version in self._versions:
-            if tensor._version != version:
+        versions = [tensor._version for tensor, _ in self._as_recorded]
+        if versions == self._versions:
+            return  # none was written into
+        for tensor, before in self._as_recorded:
+            if not torch.equal(tensor, before):
                 name = name_in(self._model, tensor)
                 what = f"the model's {name}" if name else "a tensor that the loss or a clamp reads"
                 raise RuntimeError(
@@ -44,3 +50,4 @@ class UnchangedTensors:
                     "checkpoint keeps: give what changes as part of the batch, from the task's "
                     "batch(step)"
                 )
+        self._versions = versions
