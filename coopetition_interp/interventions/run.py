@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from transformer_lens import ActivationCache, HookedRootModule, HookedTransformer
 
@@ -179,10 +179,20 @@ def _forward(
     query_of_all = return_type == "query_logits" and not getattr(model, "gives_query_logits", False)
     how["return_type"] = "logits" if query_of_all else return_type
     if weights:
-        output = functional_call(model, dict(weights), (input,), how)
+        try:
+            output = functional_call(model, dict(weights), (input,), how)
+        finally:
+            _give_recurrent_layers_their_own(model)
     else:
         output = model(input, **how)
     return output[:, -1] if query_of_all else output
+
+
+def _give_recurrent_layers_their_own(model: nn.Module) -> None:
+    """Torch's keep a list of their weights, which `functional_call` leaves filled with its own."""
+    for layer in model.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer._flat_weights = [getattr(layer, name) for name in layer._flat_weights_names]
 
 
 def _clamped_pass_edits(

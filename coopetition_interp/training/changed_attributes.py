@@ -1,10 +1,11 @@
-"""State that a model or a loss changes while a step is recorded, which no later step would."""
+"""What a model or a loss changes of itself while a step is recorded; no later step would."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
@@ -12,42 +13,49 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_leaves
 
-from coopetition_interp.training.recorded_graph import RUNS_ONCE
+
+@dataclass(frozen=True)
+class ChangedAttribute:
+    """An attribute that came to hold something else.
+
+    Attributes:
+        name: What an error calls it.
+        counts: Whether it is a number that moved, or a list that grew: it is kept for later calls.
+        before: The tensors that it held. A record that reads one of them goes by what is old.
+    """
+
+    name: str
+    counts: bool
+    before: list[Tensor]
 
 
 @contextmanager
-def changes_refused(model: nn.Module, loss: Any) -> Iterator[None]:
-    """Puts back what is changed within, and refuses it.
+def changes_undone(model: nn.Module, loss: Any) -> Iterator[list[ChangedAttribute]]:
+    """Puts back what is changed within, and tells of it in the list that it gives.
 
     What is made from no input, for the first time or of a new shape, is left: caches are.
 
     Args:
         model: Its modules are looked at.
         loss: If it is a method, what it belongs to is looked at too.
-
-    Raises:
-        ValueError: Naming an attribute that came to hold another tensor or number.
     """
     owners: dict[str, Any] = {"the model": model}
     owners |= {f"the model's {name}": module for name, module in model.named_modules() if name}
     if (owner := getattr(loss, "__self__", None)) is not None:
         owners[f"the loss's {type(owner).__name__}"] = owner
     before = {what: _attributes(owner) for what, owner in owners.items()}
-    changed: list[str] = []
+    changed: list[ChangedAttribute] = []
     try:
-        yield
+        yield changed
     finally:
         for what, owner in owners.items():
-            for name, value in _attributes(owner).items():
-                if _is_state(before[what].get(name), value):
-                    changed.append(f"{what}.{name}")
+            for name, new in _attributes(owner).items():
+                old = before[what].get(name)
+                counts = _counts(old, new)
+                if counts or _comes_from_inputs(new) or _is_replaced(old, new):
+                    tensors = [leaf for leaf in tree_leaves(old) if isinstance(leaf, Tensor)]
+                    changed.append(ChangedAttribute(f"{what}.{name}", counts, tensors))
                     _put_back(owner, name, before[what])
-    if changed:
-        raise ValueError(
-            f"a training step changes {changed[0]}, which no checkpoint keeps, and which would "
-            f"stand still: {RUNS_ONCE}; of what changes, only parameters and the running means of "
-            "torch's batch normalisations are kept"
-        )
 
 
 def _attributes(owner: Any) -> dict[str, Any]:
@@ -61,12 +69,19 @@ def _attributes(owner: Any) -> dict[str, Any]:
     }
 
 
-def _is_state(old: Any, new: Any) -> bool:
-    if any(isinstance(leaf, FakeTensor) for leaf in tree_leaves(new)):
-        return True  # it comes from the inputs
-    if isinstance(old, Tensor) and isinstance(new, Tensor):
-        return old is not new and old.shape == new.shape
+def _counts(old: Any, new: Any) -> bool:
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) != len(new) and _comes_from_inputs(new)
     return isinstance(old, Number) and isinstance(new, Number) and old is not new and old != new
+
+
+def _comes_from_inputs(value: Any) -> bool:
+    return any(isinstance(leaf, FakeTensor) for leaf in tree_leaves(value))
+
+
+def _is_replaced(old: Any, new: Any) -> bool:
+    both = isinstance(old, Tensor) and isinstance(new, Tensor)
+    return both and old is not new and old.shape == new.shape
 
 
 def _put_back(owner: Any, name: str, before: dict[str, Any]) -> None:

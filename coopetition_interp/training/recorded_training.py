@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from coopetition_interp.training.changed_attributes import changes_refused
+from coopetition_interp.training.changed_attributes import changes_undone
 from coopetition_interp.training.recorded_graph import RUNS_ONCE, record
 from coopetition_interp.training.task import Loss
 
@@ -25,6 +25,11 @@ _NO_DRAWS = (
     f"the loss, a clamp or the model draws random numbers; {RUNS_ONCE}, so the draws would come "
     "from a generator that no seed of the config sets: draw them in the task's batch(step), which "
     "gives them as tensors of the batch (and train without dropout)"
+)
+
+_KEPT = (
+    "of what changes, only parameters and the running means of torch's batch normalisations are "
+    "kept"
 )
 
 
@@ -50,7 +55,7 @@ def record_training(
             object holds.
     """
     try:
-        with changes_refused(model, loss):
+        with changes_undone(model, loss) as changed:
             recorded = record(function, inputs)
     except RuntimeError as error:
         if _DRAWS_UNDER_VMAP in str(error):
@@ -67,14 +72,21 @@ def record_training(
                 f"reaches it: take run_model.parameters[{name!r}] in the loss (and run_model in "
                 "place of the model), or for an L2 penalty the config's optimizer.l2"
             )
+    read = {tensor.untyped_storage().data_ptr() for tensor in constants(recorded)}
+    for attribute in changed:
+        before = (tensor.untyped_storage().data_ptr() for tensor in attribute.before)
+        if attribute.counts or not read.isdisjoint(before):
+            raise ValueError(
+                f"a training step changes {attribute.name}, which no checkpoint keeps, and which "
+                f"would stand still: {RUNS_ONCE}; {_KEPT}"
+            )
     for tensor in changed_in_place(recorded):
         buffer = name_in(model, tensor)
         if buffer is not None and buffer.endswith("num_batches_tracked"):
             continue  # it changes nothing: a normalisation that went by it takes a number out
         what = f"the model's {buffer}" if buffer else "a tensor of the loss's or a clamp's own"
         raise ValueError(
-            f"a training step changes {what} in place, which no checkpoint keeps: of what changes, "
-            "only parameters and the running means of torch's batch normalisations are kept"
+            f"a training step changes {what} in place, which no checkpoint keeps: {_KEPT}"
         )
     return recorded
 

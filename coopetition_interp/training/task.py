@@ -82,7 +82,8 @@ class Task(ABC):
         It is run once and recorded; each step repeats its operations on tensors. So it may not
         draw (draw in `batch`) or take numbers out of tensors (`.item()`, `if`), and it reads
         weights from `run_model.parameters`: otherwise training refuses it. Whatever else in Python
-        it looks at, such as a counter or `random.random()`, stays as it was when it was recorded.
+        it looks at, such as `random.random()`, stays as it was when it was recorded, and what it
+        only notes of itself is put back as it was.
         """
 
     @classmethod

@@ -12,6 +12,8 @@ from own_task import FirstTokenConfig, FirstTokenTask
 from same_weights import same_weights
 from small_models import DIVERGING
 from test_sweep import InThisProcess, states
+from torch import nn
+from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import config_class
 from coopetition_interp.interventions import GraftIn, PreviousTokenHeads
@@ -167,3 +169,39 @@ def test_one_that_cannot_be_begun_stops_no_other_of_its_group(config, tmp_path):
     assert list(table.state[["seed-0", "seed-1"]]) == ["finished", "finished"]
     assert "gone.safetensors" in table.message["from-gone"]
     assert not table.message["seed-0"]
+
+
+class Recurrent(HookedRootModule):
+    """Of torch's own LSTM, of which vmap has no form."""
+
+    def __init__(self, d_vocab):
+        super().__init__()
+        self.embed = nn.Embedding(d_vocab, 8)
+        self.lstm = nn.LSTM(8, 8, batch_first=True)
+        self.out = nn.Linear(8, d_vocab)
+        self.setup()
+
+    def forward(self, tokens, return_type="logits"):
+        return self.out(self.lstm(self.embed(tokens))[0])
+
+
+@config_class
+class RecurrentConfig(FirstTokenConfig):
+    task: Literal["recurrent"] = "recurrent"
+
+    def fresh_model(self, resolved):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.data_seed)
+            return Recurrent(self.d_vocab)
+
+
+def test_runs_of_an_operation_that_has_no_form_for_several_are_trained_one_by_one(tmp_path):
+    config = RecurrentConfig(n_sequences=96, n_threads=1)
+    plan = [PlannedRun(f"seed-{seed}", config.replace(data_seed=seed)) for seed in (1, 2)]
+    executor = InThisProcess()
+    table = run_sweep(plan, tmp_path / "sweep", executor, 1, progress=False)
+    assert executor.submitted == ["seed-1-and-1-more"]
+    assert set(states(table).values()) == {"finished"}
+    for planned in plan:
+        alone = train(planned.config, tmp_path / planned.name, progress=False)
+        assert same_weights(load_run(tmp_path / "sweep" / planned.name).weights(), alone.weights())

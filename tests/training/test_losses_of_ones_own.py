@@ -78,6 +78,11 @@ def anneals(task, run_model, batch, loss):
     return loss / task.n_calls
 
 
+def notes(task, run_model, batch, loss):
+    task.teacher, task.latest = loss.detach(), {"loss": loss.detach()}
+    return loss
+
+
 def caches(task, run_model, batch, loss):
     if not hasattr(task, "scale"):
         task.scale = torch.ones(2)
@@ -135,6 +140,7 @@ WAYS = {
     "appends": appends,
     "anneals": anneals,
     "caches": caches,
+    "notes": notes,
 }
 
 
@@ -220,6 +226,14 @@ def test_what_a_refused_loss_changed_is_put_back():
         assert (task.seen, task.n_calls) == ([], 0)
 
 
+def test_what_a_loss_only_notes_of_itself_is_put_back():
+    task = CONFIG.replace(way="notes").build()
+    teacher = task.teacher
+    TrainingStep(task.model, CONFIG.optimizer, 1, task.batch(0), compile=False, loss=task.loss)
+    assert task.teacher is teacher
+    assert not hasattr(task, "latest")
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_tensor_that_changes_between_steps_ends_the_run(n, tmp_path):
     turning = CONFIG.replace(way="teacher", teacher_turns_at=7)
@@ -269,7 +283,7 @@ def test_runs_whose_losses_hold_something_of_their_own_are_not_trained_together(
 
 
 @pytest.mark.parametrize(
-    "way", ["plain", "given weights", "numpy's constants", "held tensors", "caches"]
+    "way", ["plain", "given weights", "numpy's constants", "held tensors", "caches", "notes"]
 )
 def test_losses_that_are_one_computation_are_trained_together(way, tmp_path):
     configs = [CONFIG.replace(way=way, name=f"{seed}", data_seed=seed) for seed in (3, 4)]
