@@ -139,7 +139,7 @@ def shapes(
         if found["finished"]:
             shape = shape_of(run, evaluator, metric)
             later = evaluator == "icl" and run.get(PEAKS_LATER, pd.Series(False)).any()
-            if until is not None:
+            if until is not None and len(run) < len(whole):
                 later = later or shape_of(whole, evaluator, metric).peak > until
             if later:
                 shape = replace(shape, rising=True)
