@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -32,6 +34,13 @@ class Measure:
     def name(self) -> str:
         """The function's name, under which tables are kept."""
         return self.function.__name__
+
+    @property
+    def function_in_words(self) -> str:
+        """Which function it is, wherever its file lies; any notebook is the same."""
+        module = sys.modules.get(self.function.__module__)
+        file = getattr(module, "__file__", None)
+        return f"{self.name} of {Path(file).name if file else 'a notebook'}"
 
     def __call__(self, *runs: Run) -> pd.DataFrame:
         """The table, computed."""

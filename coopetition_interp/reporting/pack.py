@@ -60,7 +60,7 @@ def pack_study(
         metrics.append(table.assign(run=found.name))
     if not runs:
         raise StudyError(f"no run of {study.path} is finished: there is nothing to pack")
-    for place, file in study.tables_used.items():
+    for place, file in study.tables.used.items():
         write_table(pd.read_csv(file), out / place)
     write_table(pd.concat(metrics, ignore_index=True), out / METRICS)
     with atomic_file(out / INDEX) as temporary:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from coopetition_interp.reporting.kept_table import read_table, write_table
+from coopetition_interp.reporting.kept_table import read_table
 from coopetition_interp.reporting.measure import Measure, run_digest
 from coopetition_interp.reporting.packed_index import (
     INDEX,
@@ -22,6 +22,7 @@ from coopetition_interp.reporting.packed_index import (
     weights_of,
 )
 from coopetition_interp.reporting.study_run import StudyRun
+from coopetition_interp.reporting.study_tables import StudyTables
 from coopetition_interp.sweeps.plan import PlannedRun
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
@@ -57,7 +58,7 @@ class Study:
         self.path = Path(path)
         self.plan = list(plan)
         self.earlier = earlier
-        self.tables_used: dict[Path, Path] = {}
+        self.tables = StudyTables([self.path, *([earlier.path] if earlier else [])])
         self._digests: dict[str, str] = {}
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
@@ -131,15 +132,15 @@ class Study:
             The measure's columns, after those of what the runs are.
 
         Raises:
-            StudyError: No such run is finished, or none has the other beside it, or a packed copy
-                lacks a table.
+            StudyError: No such run is finished, or none has the other beside it, a packed copy
+                lacks a table, or tables of the measure's name are of another function.
         """
         tables = []
         for found in self.require(role, **about):
             other = None if beside is None else beside(found)
             if beside is not None and other is None:
                 continue
-            table = self._table(measure, found, other)
+            table = self.tables.table(measure, [found] if other is None else [found, other])
             for place, (name, value) in enumerate(found.about.items()):
                 table.insert(place, name, value)
             tables.append(table)
@@ -152,7 +153,7 @@ class Study:
 
     def is_measurable(self, measure: Measure, *runs: StudyRun) -> bool:
         """Whether a measure of these runs is kept, or can be computed: none of them is packed."""
-        kept = self._kept(_place(measure, runs))
+        kept = self.tables.find(measure, runs)
         return kept is not None or not any(run.study.packed for run in runs)
 
     def curves(self, role: str, **about: Any) -> pd.DataFrame:
@@ -241,33 +242,6 @@ class Study:
     def is_finished(self, name: str) -> bool:
         """Whether a run is finished here."""
         return name in self.index.runs if self.packed else state_of(self.path / name) == "finished"
-
-    def _table(self, measure: Measure, found: StudyRun, other: StudyRun | None) -> pd.DataFrame:
-        """Read from where it is kept, so that a packed copy gives exactly the same."""
-        runs = [found] if other is None else [found, other]
-        place = _place(measure, runs)
-        file = self._kept(place)
-        if file is None:
-            packed = next((run for run in runs if run.study.packed), None)
-            if packed is not None:
-                raise StudyError(
-                    f"{packed.study.path} was packed without {measure.name} of {found.name}, or "
-                    "with that of another version: draw from the sweep's directory and pack again"
-                )
-            file = self.path / place
-            write_table(measure(*(run.run for run in runs)), file)
-        self.tables_used[place] = file
-        return read_table(file)
-
-    def _kept(self, place: Path) -> Path | None:
-        """A table's file, here or in the earlier copy."""
-        folders = [self.path] if self.earlier is None else [self.path, self.earlier.path]
-        return next((f / place for f in folders if (f / place).is_file()), None)
-
-
-def _place(measure: Measure, runs: Sequence[StudyRun]) -> Path:
-    key = measure.key([run.digest for run in runs])
-    return Path("tables", measure.name, f"{key}.csv")
 
 
 def _require_same_plan(study: Study, earlier: Study) -> None:
