@@ -205,6 +205,12 @@ def _figures(options: argparse.Namespace) -> None:
         print("\n".join(f"{', '.join(names)}: {why}" for names, why in missing))
         if options.runs:  # else what is packed is all there is to draw
             raise RuntimeError(f"{len(every)} figures were not drawn: {', '.join(every)}")
+    _tell_faults([name for each in chapters for name in each.failures])
+
+
+def _tell_faults(failed: Sequence[str]) -> None:
+    if failed:
+        raise RuntimeError(f"{len(failed)} figures have files at fault: {', '.join(failed)}")
 
 
 # pack ---------------------------------------------------------------------------------------
@@ -247,15 +253,18 @@ def add_pack(commands) -> None:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from coopetition_interp.reporting.chapter import Source, draw_figure
+    from coopetition_interp.reporting.chapter import NotDrawn, Source, draw_figure
     from coopetition_interp.reporting.figure_file import figure_files
     from coopetition_interp.reporting.load_study import load_study
     from coopetition_interp.reporting.pack import pack_study
 
     study = load_study(options.runs, options.plan, options.preset, options.earlier)
+    failed = []
     for file in figure_files(Path(options.plan).parent):
         drawn = draw_figure(file, Source(study=study))
-        if isinstance(drawn, str):
-            print(f"{file.stem} is not drawn: {drawn}")
+        if isinstance(drawn, NotDrawn):
+            print(f"{file.stem} is not drawn: {drawn.why}")
+            failed += [file.stem] if drawn.failed else []
     pack_study(study, options.out, options.column, options.every)
     print(f"wrote {options.out}")
+    _tell_faults(failed)

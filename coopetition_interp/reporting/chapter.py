@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from traceback import extract_tb
 
 from coopetition_interp.one_line import one_line
 from coopetition_interp.reporting.figure_file import (
@@ -25,6 +26,7 @@ from coopetition_interp.reporting.figure_file import (
 from coopetition_interp.reporting.packed_index import INDEX, StudyError
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps.plan_file import load_module
+from coopetition_interp.training import RunError
 
 LAST = 1_000
 PLAN = "runs.py"
@@ -119,12 +121,27 @@ class DrawnChapter:
         sources: What they were drawn from.
         figures: By file, then by source; in order.
         missing: Why a figure is not there, by figure and source.
+        failed: Those of them whose files are at fault.
     """
 
     chapter: Chapter
     sources: Sequence[Source] = ()
     figures: dict[str, dict[Source, DrawnFigure]] = field(default_factory=dict)
     missing: dict[tuple[str, Source], str] = field(default_factory=dict)
+    failed: list[tuple[str, Source]] = field(default_factory=list)
+
+    @property
+    def failures(self) -> dict[str, dict[Source, str]]:
+        """Why, by figure and then by source, of those whose files are at fault."""
+        failures: dict[str, dict[Source, str]] = {}
+        for name, source in self.failed:
+            failures.setdefault(name, {})[source] = self.missing[name, source]
+        return failures
+
+    @property
+    def names(self) -> list[str]:
+        """Of the figures that have a place on the page: drawn, or at fault; in order."""
+        return sorted({*self.figures, *self.failures})
 
     @property
     def reasons(self) -> dict[str, list[str]]:
@@ -160,9 +177,32 @@ def packed_sources(chapter: Chapter, checkpoints: Path) -> tuple[list[Source], l
     return sources, left_out
 
 
-def draw_figure(path: Path, source: Source) -> DrawnFigure | str:
-    """A figure from a source, or why there is none."""
+@dataclass(frozen=True)
+class NotDrawn:
+    """Why there is no figure.
+
+    Attributes:
+        why: In one line.
+        failed: Whether its file is at fault, and not what it is drawn from.
+    """
+
+    why: str
+    failed: bool = False
+
+
+def draw_figure(path: Path, source: Source) -> DrawnFigure | NotDrawn:
+    """A figure from a source, or why there is none, whatever its file raises."""
+    file = str(path.resolve())
     try:
-        return FigureFile.load(path).draw(source.study)
-    except (StudyError, ValueError) as error:
-        return one_line(error)
+        drawn = FigureFile.load(path).draw(source.study)
+        _ = drawn.numbers, drawn.finding  # what fails when they are told fails here
+        return drawn
+    except FigureFileError as error:
+        return NotDrawn(one_line(error), failed=True)
+    except (StudyError, RunError, ValueError) as error:
+        return NotDrawn(one_line(error))
+    except Exception as error:
+        lines = [at.lineno for at in extract_tb(error.__traceback__) if at.filename == file]
+        where = f", in line {lines[-1]}" if lines else ""
+        said = f"{type(error).__name__}: {one_line(error)}"
+        return NotDrawn(f"{path.name} failed{where} ({said})", failed=True)

@@ -12,6 +12,7 @@ from coopetition_interp.reporting.chapter import (
     PLAN,
     Chapter,
     DrawnChapter,
+    NotDrawn,
     Source,
     draw_figure,
     packed_sources,
@@ -112,8 +113,10 @@ def _draw_chapter(drawn: DrawnChapter, folder: Path, images: bool, bar: tqdm) ->
         for source in drawn.sources:
             made = draw_figure(path, source)
             bar.update()
-            if isinstance(made, str):
-                drawn.missing[path.stem, source] = made
+            if isinstance(made, NotDrawn):
+                drawn.missing[path.stem, source] = made.why
+                if made.failed:
+                    drawn.failed.append((path.stem, source))
                 continue
             drawn.figures.setdefault(path.stem, {})[source] = made
             made.write(folder / chapter.name / source.name, images)

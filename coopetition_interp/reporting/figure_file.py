@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -37,6 +38,7 @@ from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Beside, Rule, Verdict, verdict_of
 from coopetition_interp.reporting.write import write_figure
 from coopetition_interp.sweeps.plan_file import load_module
+from coopetition_interp.training import RunError
 
 Tables = Mapping[str, pd.DataFrame]
 FIGURE_FILES = ("fig*.py", "sec*.py", "table*.py")
@@ -197,10 +199,11 @@ class FigureFile:
 
         Raises:
             StudyError: The study lacks what it needs.
-            FigureFileError: There is no rule, or a published number stands beside none.
+            FigureFileError: There is no rule, a published number stands beside none, or a function
+                gives something else than it should.
         """
         made = self.module.table(study)
-        tables = {"": made} if isinstance(made, pd.DataFrame) else dict(made)
+        tables = self._tables(made)
         rules = list(self.module.rules(tables))
         if not rules:
             raise FigureFileError(f"{self.path}: rules() gives none, so nothing is decided")
@@ -211,12 +214,16 @@ class FigureFile:
             raise FigureFileError(
                 f"{self.path}: PUBLISHED has {', '.join(sorted(unknown))}, which no rule states"
             )
+        figure = self.module.draw(tables)
+        if not isinstance(figure, go.Figure):
+            kind = type(figure).__name__
+            raise FigureFileError(f"{self.path}: draw() gives a plotly figure; it gave {kind}")
         title, _, claim = (self.module.__doc__ or "").strip().partition("\n")
         return DrawnFigure(
             name=self.path.stem,
             title=title.rstrip("."),
             claim=" ".join(claim.split()),
-            figure=self.module.draw(tables),
+            figure=figure,
             tables=tables,
             rules=rules,
             published=published,
@@ -224,6 +231,16 @@ class FigureFile:
             single_run=study is None or study.at_published_scale,
             why=" ".join(getattr(self.module, "WHY", "").split()),
         )
+
+    def _tables(self, made: Any) -> dict[str, pd.DataFrame]:
+        tables = dict(made) if isinstance(made, Mapping) else {"": made}
+        for table in tables.values():
+            if not isinstance(table, pd.DataFrame):
+                kind = type(table).__name__
+                raise FigureFileError(
+                    f"{self.path}: table() gives a pandas table or several by name; it gave {kind}"
+                )
+        return tables
 
 
 def figure_files(folder: str | Path) -> list[Path]:
@@ -260,7 +277,7 @@ def draw_figure_file(file: str | Path, arguments: Sequence[str] | None = None) -
         if plan_file.is_file():
             folder, study = options.run, load_study(options.run, plan_file, options.preset)
         drawn = loaded.draw(study)
-    except (StudyError, ValueError) as error:
+    except (StudyError, RunError, ValueError) as error:
         parser.error(str(error))
     print(drawn.title)
     print(drawn.numbers.to_string(index=False))

@@ -64,6 +64,40 @@ def test_what_is_packed_draws_the_same_page_without_the_weights(runs, tmp_path, 
     assert "is not empty" in capsys.readouterr().err
 
 
+FIGURE = '''"""One number."""
+import pandas as pd
+import plotly.graph_objects as go
+
+from coopetition_interp.reporting.verdicts import NumberRule
+
+PUBLISHED = {}
+
+
+def table(study):
+    return pd.DataFrame({"a": [1.0]})
+
+
+def draw(tables):
+    return go.Figure()
+
+
+def rules(tables):
+    return [NumberRule("the number", {0: tables[""]["a"].item()}, "over", 0.0)]
+'''
+
+
+def test_a_figure_whose_file_fails_is_named_at_the_end(tmp_path, capsys):
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "fig1_fine.py").write_text(FIGURE)
+    (tmp_path / "toys" / "fig2_fails.py").write_text(FIGURE.replace('["a"]', '["a typo"]'))
+    assert main(["figures", "--out", "page", "--study", "toys"]) == 2
+    output = capsys.readouterr()
+    assert "fig2_fails.py failed, in line" in output.out
+    assert "(KeyError: 'a typo')" in output.out
+    assert output.err.splitlines()[-1].endswith("1 figures have files at fault: fig2_fails")
+    assert list(numbers_in("page")) == ["fig1_fine_numbers.csv"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -1,5 +1,7 @@
 """The page is what the folders hold: studies and figures are found, not named."""
 
+import html
+import re
 import shutil
 from pathlib import Path
 
@@ -84,6 +86,43 @@ def test_a_figure_is_added_by_adding_a_file(tmp_path, monkeypatch):
     assert text_of(page).count('id="my-own-fig') == 2
     numbers = pd.read_csv(page.parent / "my-own" / "fig2_halves_numbers.csv")
     assert numbers["verdict"].tolist() == ["agrees (one run)"]
+
+
+FAULTS = {
+    'tables[""]["value"].iloc[-1]': ('tables[""]["no such"]', "KeyError: 'no such'"),
+    "return go.Figure(": ("return print(", "draw\\(\\) gives a plotly figure; it gave NoneType"),
+    'return pd.DataFrame({"step"': ('return {"a": 3} or ({"step"', "table\\(\\) gives .* gave int"),
+    "import plotly": ("import no_such_package, plotly", "No module named 'no_such_package'"),
+    "{0: tables": ('{1: "text", 0: tables', "failed .*Error: "),
+}
+
+
+@pytest.mark.parametrize("healthy", FAULTS)
+def test_a_figure_that_fails_is_told_in_its_place_and_the_others_are_drawn(
+    healthy, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = simulated(tmp_path / "my_own", 1, 2, 3)
+    faulty, said = FAULTS[healthy]
+    file = folder / "fig2_halves.py"
+    file.write_text(file.read_text().replace(healthy, faulty))
+    page, (chapter,), _ = draw(studies=[folder])
+    assert list(chapter.figures) == ["fig1_halves", "fig3_halves"]
+    (why,) = chapter.failures["fig2_halves"].values()
+    assert re.search(said, why)
+    text = html.unescape(text_of(page))
+    places = [text.index(f'<section id="my-own-fig{n}_halves">') for n in (1, 2, 3)]
+    assert places[0] < places[1] < text.index(why) < places[2]
+
+
+def test_the_line_of_a_failing_figure_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = simulated(Path("my_own"), 1, 2)
+    (folder / "fig2_halves.py").write_text(SIMULATED.format(n=2) + "\n1 / 0\n")
+    _, (chapter,), _ = draw(studies=[folder])
+    line = (folder / "fig2_halves.py").read_text().splitlines().index("1 / 0") + 1
+    (why,) = chapter.reasons
+    assert why == f"fig2_halves.py failed, in line {line} (ZeroDivisionError: division by zero)"
 
 
 def test_chapters_come_in_the_order_that_they_say(tmp_path, monkeypatch):
