@@ -11,6 +11,7 @@ from coopetition_interp.files.regular_file import (
     UnreadableFileError,
     read_json_object,
 )
+from coopetition_interp.sweeps.plan import problem_of_about, problem_of_name
 from coopetition_interp.training import RunConfig
 from coopetition_interp.training.run_records import first_problem
 
@@ -24,18 +25,16 @@ class StudyError(RuntimeError):
 
 
 def _inside(name: str) -> str:
-    """A run's name, which is also its place in the study, if it leads nowhere else."""
-    if any(part in ("", ".", "..") for part in name.split("/")) or not name.isprintable():
-        raise ValueError("should be a path inside the study")
-    if "\\" in name or Path(name).drive:
-        raise ValueError("should be a path inside the study, with forward slashes")
+    """A run's name, if it leads nowhere else."""
+    if problem := problem_of_name(name):
+        raise ValueError(f"{problem} the study")
     return name
 
 
 def _selectable(about: dict[str, Any]) -> dict[str, Any]:
     """What a run is, if figures can select it by that."""
-    if not (isinstance(about.get("role"), str) and isinstance(about.get("init_seed"), int)):
-        raise ValueError("should have a role and an init_seed")
+    if problem := problem_of_about(about):
+        raise ValueError(problem)
     return about
 
 

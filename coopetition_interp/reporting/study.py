@@ -23,7 +23,7 @@ from coopetition_interp.reporting.packed_index import (
 )
 from coopetition_interp.reporting.study_run import StudyRun
 from coopetition_interp.reporting.study_tables import StudyTables
-from coopetition_interp.sweeps.plan import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun, problem_of_about
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
 
@@ -42,8 +42,8 @@ class Study:
         preset: Of the sweep, for the same; a packed copy knows.
 
     Raises:
-        StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
-            of this plan.
+        StudyError: There is no such directory, its index is damaged, `earlier` is no packed copy
+            of this plan, or the plan does not say what its runs are.
     """
 
     def __init__(
@@ -68,6 +68,9 @@ class Study:
             self.preset = self.index.preset
         at_preset = f" --preset {shlex.quote(self.preset)}" if self.preset else ""
         self._sweep = f"coopetition-interp sweep {plan_file}{at_preset} --out"
+        for planned in self.plan:
+            if problem := problem_of_about(planned.about):
+                raise StudyError(f"{planned.name} of {plan_file}: its about {problem}")
         if earlier is not None:
             _require_same_plan(self, earlier)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from coopetition_interp.config_class import shortened
 from coopetition_interp.training import ConfigError, Run, RunConfig
 
 MakeConfig = Callable[[Mapping[str, Run]], RunConfig]
@@ -58,8 +61,43 @@ class PlannedRun:
         return config.replace(name=self.name)
 
 
+def problem_of_name(name: Any) -> str:
+    """What is wrong with a run's name, which is also its place in a directory; or nothing."""
+    if (
+        not isinstance(name, str)
+        or any(part in ("", ".", "..") for part in name.split("/"))
+        or not name.isprintable()
+        or "\\" in name  # elsewhere that parts folders
+        or Path(name).drive
+    ):
+        return "should be a path inside"
+    return ""
+
+
+def problem_of_about(about: Any) -> str:
+    """Why figures cannot select a run by what it is; nothing if they can."""
+    if not isinstance(about, Mapping):
+        return f"should be fields and their values; got {shortened(about)}"
+    seed = about.get("init_seed")
+    if not isinstance(about.get("role"), str) or not isinstance(seed, int):
+        return 'should have a role (text) and an init_seed (an int), as {"role": "main", ...}'
+    for name, value in about.items():
+        if not isinstance(name, str) or not _is_json(value):
+            return f"should hold what JSON keeps as it is; {name} is {shortened(value)}"
+    return ""
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
 def check_plan(plan: Sequence[PlannedRun]) -> None:
     """Refuses a plan whose names clash or whose needs cannot be met in order.
+
+    Where one run says what it is, as a study's do, figures will ask that of all.
 
     Raises:
         ConfigError: Naming the run at fault, or there is none.
@@ -67,7 +105,18 @@ def check_plan(plan: Sequence[PlannedRun]) -> None:
     if not plan:
         raise ConfigError("the plan has no runs")
     known: set[str] = set()
+    says_what_it_is = any(planned.about for planned in plan)
     for planned in plan:
+        if problem := problem_of_name(planned.name):
+            raise ConfigError(
+                f"the name of the run {shortened(planned.name)} {problem} the sweep's directory, "
+                'as "main" or "seed-5/main"'
+            )
+        if says_what_it_is and (problem := problem_of_about(planned.about)):
+            raise ConfigError(
+                f"{planned.name}: its about, by which figures select runs, {problem}; or leave "
+                "out about of every run"
+            )
         if planned.name in known:
             raise ConfigError(f"the sweep plans two runs named {planned.name}")
         for need in planned.needs:

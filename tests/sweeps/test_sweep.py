@@ -7,6 +7,7 @@ import sys
 import threading
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from small_models import DIVERGING
@@ -14,6 +15,8 @@ from unchecked import without_shape_checks
 
 from coopetition_interp import sweeps
 from coopetition_interp.interventions import GraftIn
+from coopetition_interp.reporting.packed_index import StudyError
+from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps import PlannedRun, only_named, sweep_status
 from coopetition_interp.sweeps.plan import check_plan
 from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS
@@ -350,3 +353,37 @@ def test_a_function_of_the_plan_that_fails_stops_no_other_run(short_config, tmp_
 def test_at_least_one_worker(short_config, tmp_path):
     with pytest.raises(ConfigError, match="at least 1; got 0"):
         run_sweep([PlannedRun("a", short_config)], tmp_path, InThisProcess(), 0, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("about", "problem"),
+    [
+        ({"kind": "main", "init_seed": 5}, r"should have a role \(text\) and an init_seed"),
+        ({"role": "main"}, "should have a role"),
+        ({"role": "main", "init_seed": "5"}, "should have a role"),
+        ({}, "should have a role"),
+        ("main", "should be fields and their values; got 'main'"),
+        ({"role": "main", "init_seed": 5, "heads": (0, 1)}, "what JSON keeps as it is; heads is"),
+        ({"role": "main", "init_seed": 5, "rate": np.float32(1)}, "what JSON keeps as it is; rate"),
+    ],
+)
+def test_what_runs_are_is_looked_at_before_any_is_trained(short_config, tmp_path, about, problem):
+    plan = [
+        PlannedRun("first", short_config, about={"role": "main", "init_seed": 5}),
+        PlannedRun("second", short_config, about=about),
+    ]
+    executor = InThisProcess()
+    with pytest.raises(ConfigError, match=rf"^second: its about, .*{problem}.*or leave out about"):
+        run_sweep(plan, tmp_path / "out", executor, 1, progress=False)
+    assert executor.submitted == []
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(StudyError, match=rf"second of .*{problem}"):
+        Study(tmp_path, plan)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "a/../../b", "", "a//b", "a\nb", 3])
+def test_a_run_whose_name_leads_out_of_the_sweep_is_refused(short_config, tmp_path, name):
+    executor = InThisProcess()
+    with without_shape_checks(), pytest.raises(ConfigError, match="a path inside the sweep's"):
+        run_sweep([PlannedRun(name, short_config)], tmp_path / "out", executor, 1, progress=False)
+    assert executor.submitted == []
