@@ -111,37 +111,39 @@ def curves_of(planned: PlannedRun) -> dict[str, Corners]:
     return {name: tuple((x / 4, y) for x, y in corners) for name, corners in BURSTY.items()}
 
 
-def make_study(path: Path) -> Study:
-    """Every run of the plan at scale "tiny" but those that need ICL, with made-up curves.
-
-    Main's weights are those of one short training; the other seed's are main's disturbed.
-    """
+def plan(preset_name: str = "tiny") -> list[PlannedRun]:
+    """Every run of the study's plan at scale "tiny" but those that need ICL."""
     scale = dataclasses.replace(
-        coopetition.SCALES["tiny"],
+        coopetition.SCALES[preset_name],
         main={5: 32_000, 6: 32_000},
         icl_only=16_000,
         n_evaluation_sequences=FEW,
         graft_from=(0, 640, 1_600, 16_000),
     )
-    plan = [
-        planned
-        for planned in coopetition.plan("tiny", scale=scale)
-        if planned.about["role"] != "ablated"
-    ]
-    trained: dict[str, Run] = {}
-    for planned in plan:
-        trained[planned.name] = _make_run(planned, path / planned.name, trained)
-    return Study(path, plan)
+    planned = coopetition.plan(preset_name, scale=scale)
+    return [each for each in planned if each.about["role"] != "ablated"]
+
+
+def make_study(path: Path) -> Study:
+    """Every run of the plan, with made-up curves.
+
+    Main's weights are those of one short training; the other seed's are main's disturbed.
+    """
+    made: dict[str, Run] = {}
+    for planned in plan():
+        made[planned.name] = _make_run(planned, path / planned.name, made)
+    return Study(path, plan())
 
 
 def _make_run(planned: PlannedRun, path: Path, made: dict[str, Run]) -> Run:
     config = planned.resolve({need: made[need] for need in planned.needs})
     main = next(iter(made.values()), None)
+    is_first = main is None
     if main is None:
         main = train(_shortened(config), path, progress=False)
     with RunDirectory(path) as directory:
-        if not (path / "config.json").exists():
-            directory.write_config(config, main.resolved)
+        directory.write_config(config, main.resolved)
+        if not is_first:
             if planned.about["role"] in WITH_WEIGHTS:
                 _write_weights(directory, config, main)
             directory.write_status("finished", config.n_sequences)

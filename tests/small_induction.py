@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from functools import cache
@@ -76,13 +77,18 @@ def made_up_metrics(name: str) -> pd.DataFrame:
 
 def make_small_study(path: Path) -> Study:
     """Every run of the plan; the main ones trained, and their weights where others are read."""
-    planned_runs = plan(FEATURES, SEEDS)
+    planned_runs = [
+        dataclasses.replace(planned, config=shortened(planned.resolve({})))
+        if planned.about["role"] == "main"
+        else planned
+        for planned in plan(FEATURES, SEEDS)
+    ]
     mains: dict[str, Run] = {}
     for planned in planned_runs:
         run = path / planned.name
         config = planned.resolve({need: mains[need] for need in planned.needs})
         if planned.about["role"] == "main":
-            mains[planned.name] = train(shortened(config), run, progress=False)
+            mains[planned.name] = train(config, run, progress=False)
             continue
         main = mains[f"seed-{planned.about['init_seed']}/main"]
         with RunDirectory(run) as directory:

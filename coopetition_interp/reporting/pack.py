@@ -35,7 +35,8 @@ def pack_study(
         every: Keep every so many evaluations.
 
     Raises:
-        StudyError: There is something in `out`, or no run is finished.
+        StudyError: There is something in `out`, no run is finished, or one is another than the
+            plan has now.
     """
     out = Path(out)
     metric_columns = None if metric_columns is None else list(metric_columns)
@@ -46,6 +47,8 @@ def pack_study(
         if not found.is_finished:
             unfinished[found.name] = dict(found.about)
             continue
+        if different := found.study.difference(found.name):
+            raise StudyError(different)
         runs[found.name] = PackedRun(
             about=dict(found.about),
             config=found.config.to_dict(),

@@ -23,6 +23,7 @@ from coopetition_interp.reporting.packed_index import (
 )
 from coopetition_interp.reporting.study_run import StudyRun
 from coopetition_interp.reporting.study_tables import StudyTables
+from coopetition_interp.sweeps.other_config import other_config
 from coopetition_interp.sweeps.plan import PlannedRun, problem_of_about
 from coopetition_interp.training import Run, RunConfig, load_run
 from coopetition_interp.training.run_state import state_of
@@ -60,6 +61,7 @@ class Study:
         self.earlier = earlier
         self.tables = StudyTables([self.path, *([earlier.path] if earlier else [])])
         self._digests: dict[str, str] = {}
+        self._differences: dict[str, str] = {}
         if not self.path.is_dir():
             raise StudyError(f"{self.path} is not there: give the directory of a sweep")
         self.at_published_scale, self.preset = at_published_scale, preset
@@ -87,7 +89,8 @@ class Study:
             **about: What else must be so of them.
 
         Raises:
-            StudyError: The plan has no such role; the message says which command makes one.
+            StudyError: The plan has no such role; the message says which command makes one. Or one
+                of the runs is another than the plan has now, see `difference`.
         """
         planned = [run for run in self.planned() if run.about["role"] == role]
         if not planned:
@@ -96,7 +99,13 @@ class Study:
                 f"no run of {self.path} has the role {role!r}, only {roles}: make it by "
                 f"`{self._sweep} DIR`"
             )
-        return [run for run in planned if about.items() <= run.about.items() and run.is_finished]
+        found = [run for run in planned if about.items() <= run.about.items() and run.is_finished]
+        for run in found:
+            if different := run.study.difference(run.name):
+                raise StudyError(
+                    f"{different}. If the sweep was of another preset, name that by --preset"
+                )
+        return found
 
     def require(self, role: str, **about: Any) -> list[StudyRun]:
         """As `runs`, but at least one.
@@ -212,6 +221,22 @@ class Study:
         if name not in self._digests:
             self._digests[name] = run_digest(self.load(name))
         return self._digests[name]
+
+    def difference(self, name: str) -> str:
+        """In what a finished run is not the planned one, as `sweep` tells it; nothing if it is.
+
+        A run whose config is made from other runs is told by those alone, since making it can take
+        measuring them. Features are left out: a sweep may be given a file of them, and `setting`
+        says which they are.
+        """
+        if self.packed or not self.is_finished(name):
+            return ""
+        if name not in self._differences:
+            planned = next(run for run in self.plan if run.name == name)
+            others = (self.difference(need) for need in planned.needs)
+            told = [other_config(planned, self.path / name, ("features",)), *others]
+            self._differences[name] = next(filter(None, told), "")
+        return self._differences[name]
 
     @property
     def setting(self) -> str:

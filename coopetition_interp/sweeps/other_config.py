@@ -42,15 +42,17 @@ def difference(there: RunConfig, wanted: RunConfig, but: Sequence[str] = ()) -> 
     )
 
 
-def other_config(planned: PlannedRun, path: Path) -> str:
+def other_config(planned: PlannedRun, path: Path, but: Sequence[str] = ()) -> str:
     """`difference` of a run that is there; of one made from others' checkpoints, nothing.
 
-    Such a config holds their paths, which change when a sweep is moved. A finished run is the
-    planned one if it was trained so, whatever was measured and kept on the way.
+    Such a config holds their paths, which change when a sweep is moved, and making it can take
+    loading and measuring models. A finished run is the planned one if it was trained so, whatever
+    was measured and kept on the way.
     """
     if not isinstance(planned.config, RunConfig):
         return ""
-    but = (*MEASURED, *NOT_TRAINED_BY) if state_of(path) == "finished" else ()
+    if state_of(path) == "finished":
+        but = (*but, *MEASURED, *NOT_TRAINED_BY)
     try:
         differs = difference(RunDirectory(path).read_config(), planned.resolve({}), but)
     except (ValueError, RunError) as error:

@@ -26,7 +26,7 @@ def few_figures(tmp_path, monkeypatch):
     waves.mkdir(parents=True)
     for name in (*DRAWN, NOT_DRAWN):
         shutil.copy(COOPETITION / f"{name}.py", waves)
-    (waves / "runs.py").write_text("from analyses.coopetition.runs import plan\n")
+    (waves / "runs.py").write_text("from made_up_study import plan\n")
     monkeypatch.chdir(tmp_path)
 
 

@@ -56,7 +56,7 @@ def workplace(tmp_path, monkeypatch):
     waves.mkdir(parents=True)
     for name in ("fig01b_transience", "fig11_long_run"):
         shutil.copy(COOPETITION / f"{name}.py", waves)
-    (waves / "runs.py").write_text("from analyses.coopetition.runs import plan\n")
+    (waves / "runs.py").write_text("from made_up_study import plan\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
