@@ -19,6 +19,8 @@ def load_study(
 ) -> Study:
     """A packed study, a sweep of a plan's file, or a single run, taken for the plan's first.
 
+    Of the single run's seeds, those that its config does not say are taken from the plan too.
+
     A plan's file may say in `PUBLISHED_SCALE` at which preset its runs are as long as the
     published ones, so that a single run may agree or disagree.
 
@@ -29,9 +31,9 @@ def load_study(
         earlier: A packed copy that completes a sweep's directory, see `Study`.
 
     Raises:
-        StudyError: There is no such directory, its index is damaged, or `earlier` is no packed copy
-            of the same plan.
+        StudyError: As of `Study`.
         ConfigError: There is no such plan.
+        RunError: A single run cannot be read.
     """
     path, kept = Path(path), None if earlier is None else Study(earlier)
     if (path / "config.json").is_file():
@@ -51,8 +53,10 @@ def load_study(
 
 
 def _of_single_run(path: Path, plan_file: str | Path, earlier: Study | None) -> Study:
+    first = read_plan(plan_file)[0]  # before the run: a task of one's own may be defined there
     config = load_run(path).config
-    about = dict(read_plan(plan_file)[0].about)
-    seeds = {"init_seed": config.model.init_seed, "data_seed": config.data_seed}
-    about |= {name: seed for name, seed in seeds.items() if name in about}
-    return Study(path, [PlannedRun(".", config, about=about)], earlier=earlier, plan_file=plan_file)
+    model = getattr(config, "model", config)
+    seeds = {"init_seed": getattr(model, "init_seed", None), "data_seed": config.data_seed}
+    known = {name: seed for name, seed in seeds.items() if name in first.about and seed is not None}
+    planned = PlannedRun(".", config, about={**first.about, **known})
+    return Study(path, [planned], earlier=earlier, plan_file=plan_file)

@@ -62,8 +62,10 @@ class StudyRun:
     def setting(self) -> str:
         """Features and learning rate, in words."""
         config = self.config.to_dict()
-        features = config.get("features", {})
-        told = Path(features.get("path", "")).stem or features.get("kind", "")
+        features = config.get("features")
+        told = ""
+        if isinstance(features, Mapping):  # a task of one's own may call something else so
+            told = Path(features.get("path", "")).stem or features.get("kind", "")
         rate = f"learning rate {config['optimizer']['learning_rate']:g}"
         return ", ".join(filter(None, [told.replace("_", " "), rate]))
 

@@ -1,11 +1,18 @@
 """A study gives the runs that its plan has, and no others."""
 
-import pytest
+from pathlib import Path
 
+import own_task
+import pytest
+from own_task import FirstTokenConfig
+
+from coopetition_interp.reporting.load_study import load_study
 from coopetition_interp.reporting.pack import pack_study
 from coopetition_interp.reporting.packed_index import StudyError
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps import PlannedRun
+from coopetition_interp.sweeps.plan_file import read_plan
+from coopetition_interp.training import RunConfig, train
 from coopetition_interp.training.run_directory import RunDirectory
 
 
@@ -51,3 +58,38 @@ def test_a_run_measured_otherwise_or_on_features_given_to_its_sweep_is_the_plann
         ['evaluate_at={"every": 64}', "n_threads=2", "features.n_classes=4000"]
     )
     assert len(Study(sweep, plan_of(elsewhere)).require("donor")) == 1
+
+
+def test_a_single_run_of_a_task_of_ones_own_is_a_study_of_one(tmp_path):
+    run = train(FirstTokenConfig(n_sequences=64, data_seed=9), tmp_path / "run", progress=False)
+    (tmp_path / "plan.py").write_text(
+        "from own_task import FirstTokenConfig\n"
+        "from coopetition_interp.sweeps import PlannedRun\n\n\n"
+        "def plan():\n"
+        "    about = {'role': 'main', 'init_seed': 5, 'data_seed': 2}\n"
+        "    return [PlannedRun('first', FirstTokenConfig(), about=about)]\n"
+    )
+    study = load_study(run.path, tmp_path / "plan.py")
+    curves = study.curves("main")
+    assert curves["init_seed"].unique().tolist() == [5]
+    assert curves["data_seed"].unique().tolist() == [9]
+
+
+def test_a_task_defined_in_the_plans_file_is_known_when_a_single_run_of_it_is_loaded(tmp_path):
+    own = Path(own_task.__file__).read_text(encoding="utf-8")
+    (tmp_path / "plan.py").write_text(
+        own.replace("first_token", "first_of_plan")
+        .replace("d_vocab: int", "features: int")
+        .replace("self.d_vocab", "self.features")
+        .replace("config.d_vocab", "config.features")
+        + "\n\nfrom coopetition_interp.sweeps import PlannedRun\n\n\n"
+        "def plan():\n"
+        "    config = FirstTokenConfig(n_sequences=64)\n"
+        "    return [PlannedRun('first', config, about={'role': 'main', 'init_seed': 5})]\n"
+    )
+    (first,) = read_plan(tmp_path / "plan.py")
+    run = train(first.config, tmp_path / "run", progress=False)
+    del RunConfig.classes_of_tasks["first_of_plan"]  # as in a process that has not seen it
+    study = load_study(run.path, tmp_path / "plan.py")
+    assert len(study.curves("main")) == 2
+    assert study.setting == "learning rate 1e-05"  # such features are not ours
