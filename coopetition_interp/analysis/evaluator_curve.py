@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,11 @@ CHANCE = 0.5
 
 OWN_SCORES = {"iwl": "accuracy"}
 """Evaluators whose right label is not in context, so that in-context accuracy says nothing."""
+
+
+FIRST_METRICS = ("in_context_accuracy", "accuracy", "loss")
+NO_METRICS = ("sequences_seen", "n_sequences", "training_loss", "l2_penalty")
+"""Columns of numbers that say nothing of an evaluator."""
 
 
 def score_of(evaluator: str, metric: str = "in_context_accuracy") -> str:
@@ -51,6 +58,22 @@ def evaluator_curve(
             "value": rows[metric].to_numpy(dtype=np.float64),
         }
     )
+
+
+def metric_to_show(metrics: pd.DataFrame, evaluators: Sequence[str] | None = None) -> str:
+    """The metric that says most: the first of `FIRST_METRICS`, or else of the columns, with values.
+
+    Args:
+        metrics: A run's metrics so far.
+        evaluators: It has values for each of these; None if any evaluator will do.
+    """
+    numbers = metrics.select_dtypes("number").columns.difference(NO_METRICS, sort=False)
+    for metric in dict.fromkeys([*FIRST_METRICS, *numbers]):
+        if metric in metrics:
+            with_values = {*metrics.dropna(subset=[metric])["evaluator"]}
+            if with_values and with_values >= {*(evaluators or ())}:
+                return metric
+    return FIRST_METRICS[0]  # whoever draws it tells what is missing
 
 
 def evaluators_with(metrics: pd.DataFrame, metric: str = "in_context_accuracy") -> list[str]:

@@ -11,7 +11,7 @@ from plotly.colors import sequential
 from plotly.subplots import make_subplots
 
 from coopetition_interp.analysis.attention_patterns import attention_over_checkpoints, sequences_of
-from coopetition_interp.analysis.evaluator_curve import evaluators_with
+from coopetition_interp.analysis.evaluator_curve import evaluators_with, metric_to_show
 from coopetition_interp.interventions.heads import Head
 from coopetition_interp.reporting.attention_panels import PanelGrid, Pattern, patterns_of
 from coopetition_interp.reporting.evaluators import evaluator_curves
@@ -23,9 +23,9 @@ from coopetition_interp.reporting.style import (
     sequence_count,
     sequences_seen_axis,
 )
+from coopetition_interp.tasks.exemplar_label import ExemplarLabelConfig
 from coopetition_interp.training.run import Run
 
-METRIC = "in_context_accuracy"
 MILLISECONDS_PER_FRAME = 400
 
 _ABOVE, _BELOW = 70, 222  # margins, in pixels
@@ -42,7 +42,8 @@ def checkpoint_explorer(
 ) -> go.Figure:
     """Evaluators' curves and attention patterns of a run, checkpoint by checkpoint.
 
-    Patterns are taken as the curves were: under the clamps that the run was trained with.
+    The curves are of in-context accuracy, or of accuracy where no evaluator has that. Patterns are
+    taken as the curves were: under the clamps that the run was trained with.
 
     Args:
         run: The run.
@@ -58,12 +59,18 @@ def checkpoint_explorer(
 
     Raises:
         RunError: The run has no checkpoints.
-        ValueError: It has not been evaluated yet, has no such evaluator or head, or a number is
-            below 1.
+        ValueError: It is of a task without exemplars and labels, has not been evaluated yet, has no
+            such evaluator or head, or a number is below 1.
         FileNotFoundError: A checkpoint that one of its clamps takes weights from is gone.
     """
+    if not isinstance(run.config, ExemplarLabelConfig):
+        raise ValueError(
+            f"{run.path} is a run of the task {run.config.task!r}: the explorer shows runs of "
+            "'exemplar_label' alone; draw others' curves by LiveCurves or evaluator_curves"
+        )
     metrics = run.metrics
-    curves = evaluator_curves(metrics, evaluators_with(metrics, METRIC), METRIC)
+    metric = metric_to_show(metrics)
+    curves = evaluator_curves(metrics, evaluators_with(metrics, metric), metric)
     attention = attention_over_checkpoints(
         run, evaluator, heads, n_checkpoints, n_sequences, run.config.clamps, progress=progress
     )
@@ -92,7 +99,8 @@ def attention_explorer(
     figure = _panels(grid)
     for trace in curves.data:
         figure.add_trace(trace, row=1, col=1)
-    chance_line(figure, row=1, col=1)
+    if curves.layout.shapes:
+        chance_line(figure, row=1, col=1)
     n_curves = len(figure.data)
     figure.add_trace(_marker(first), row=1, col=1)
     for head, pattern in patterns[first].items():
@@ -111,6 +119,7 @@ def attention_explorer(
         for seen, of_heads in patterns.items()
     ]
     _finish(figure, grid, list(patterns), title)
+    figure.update_yaxes(title_text=curves.layout.yaxis.title.text, row=1, col=1)
     return figure
 
 
@@ -189,7 +198,7 @@ def _finish(figure: go.Figure, grid: PanelGrid, checkpoints: list[int], title: s
     figure.update_annotations(font_size=12)
     figure.update_xaxes(**sequences_seen_axis(), rangemode="tozero", row=1, col=1)
     figure.update_xaxes(domain=[0, 0.28], row=1, col=1)
-    figure.update_yaxes(title_text="in-context accuracy", range=[-0.02, 1.04], row=1, col=1)
+    figure.update_yaxes(range=[-0.02, 1.04], row=1, col=1)
     start = figure.layout.xaxis2.domain[0]
     _axis_title(figure, "attending token", x=start, xshift=-112, y=0.5, textangle=-90)
     _axis_title(figure, "token attended to", x=(start + 1) / 2, y=0, yshift=-82)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pandas as pd
 import plotly.graph_objects as go
 
-from coopetition_interp.analysis.evaluator_curve import evaluators_with
+from coopetition_interp.analysis.evaluator_curve import evaluators_with, metric_to_show
 from coopetition_interp.reporting.evaluators import evaluator_curves
 
 
@@ -22,7 +22,8 @@ class LiveCurves:
 
     Args:
         evaluators: Which to draw; None for all that the metric says something about.
-        metric: What to draw of them.
+        metric: What to draw of them; None for in-context accuracy where the run has it, and else
+            accuracy, loss or what there is, see `metric_to_show`.
         title: Of the figure.
         widget: Draw a `FigureWidget`; None does where anywidget is installed. False where a
             front end shows no widgets.
@@ -38,7 +39,7 @@ class LiveCurves:
     def __init__(
         self,
         evaluators: Sequence[str] | None = None,
-        metric: str = "in_context_accuracy",
+        metric: str | None = None,
         title: str | None = None,
         widget: bool | None = None,
     ):
@@ -56,11 +57,16 @@ class LiveCurves:
         self._display_id = uuid4().hex
 
     def __call__(self, metrics: pd.DataFrame) -> None:
-        """Draws the metrics so far, a row per moment and evaluator.
+        """Draws the metrics so far, a row per moment and evaluator, once the metric has a value.
 
         Raises:
-            ValueError: The table lacks an evaluator or the metric.
+            ValueError: The table lacks an evaluator or the metric. In training that shows at the
+                first evaluation, before the first step.
         """
+        if self.metric is None:
+            self.metric = metric_to_show(metrics, self.evaluators)
+        if self.metric in metrics and metrics[self.metric].isna().all():
+            return  # as of the training loss before the first step
         newer = curves_so_far(metrics, self.evaluators, self.metric, self.title)
         is_first = self.figure is None
         if self.figure is None:
@@ -85,7 +91,7 @@ class LiveCurves:
 def curves_so_far(
     metrics: pd.DataFrame,
     evaluators: Sequence[str] | None = None,
-    metric: str = "in_context_accuracy",
+    metric: str | None = None,
     title: str | None = None,
 ) -> go.Figure:
     """`evaluator_curves` of a run that is going on, with a marker on each moment.
@@ -93,12 +99,13 @@ def curves_so_far(
     Args:
         metrics: So far.
         evaluators: Which to draw; None for all whose metric is not NaN throughout.
-        metric: What to draw of them.
+        metric: What to draw of them; None for what `metric_to_show` gives.
         title: Of the figure.
 
     Raises:
         ValueError: The table lacks an evaluator or the metric.
     """
+    metric = metric or metric_to_show(metrics, evaluators)
     if evaluators is None:
         evaluators = evaluators_with(metrics, metric)
     figure = evaluator_curves(metrics, evaluators, metric, title=title)

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from own_task import FirstTokenConfig
 
 from coopetition_interp.analysis.attention_patterns import query_row_names, token_names
 from coopetition_interp.interventions import PreviousTokenHeads
@@ -171,6 +172,25 @@ def test_patterns_are_taken_under_the_runs_clamps(short_run):
     held = heatmaps(figure.data)[0].z
     assert [held[row][row - 1] for row in range(1, 5)] == [1.0] * 4
     assert "clamps of its training held" in figure.layout.title.text
+
+
+def test_a_run_without_in_context_accuracy_is_shown_by_its_accuracy(explorer, short_run, tmp_path):
+    of_iwl = dataclasses.replace(short_run, path=tmp_path)
+    metrics = short_run.metrics[short_run.metrics.evaluator == "iwl"]
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    (tmp_path / "checkpoints").symlink_to(short_run.path / "checkpoints")
+    figure = checkpoint_explorer(of_iwl, heads=[(0, 1)], n_checkpoints=1, n_sequences=20)
+    assert list(figure.data[0].y) == metrics.accuracy.tolist()
+    assert figure.layout.yaxis.title.text == "accuracy (all labels)"
+    assert not figure.layout.shapes
+    assert explorer.layout.yaxis.title.text == "in-context accuracy"
+    assert len(explorer.layout.shapes) == 1
+
+
+def test_a_run_of_another_task_is_refused(short_run):
+    other = dataclasses.replace(short_run, config=FirstTokenConfig())
+    with pytest.raises(ValueError, match="is a run of the task 'first_token': the explorer shows"):
+        checkpoint_explorer(other)
 
 
 def test_what_is_missing_is_one_clear_error(short_run, tmp_path):

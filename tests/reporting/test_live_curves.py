@@ -4,8 +4,10 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
+from own_task import FirstTokenConfig
 
 from coopetition_interp.reporting.live_curves import LiveCurves, curves_so_far, lengthen
+from coopetition_interp.training import train
 
 ACCURACY = {"train": 0.9, "icl": 0.7, "iwl": np.nan}
 has_kernel = all(find_spec(name) is not None for name in ("nbclient", "ipykernel"))
@@ -56,6 +58,41 @@ def test_chosen_evaluators_and_metric():
         curves_so_far(metrics(2), metric="accuracy")
     with pytest.raises(ValueError, match="first evaluation"):
         curves_so_far(pd.DataFrame())
+
+
+def of_own_task(n_moments):
+    """Without in-context accuracy; a column of the user's is no number before the third moment."""
+    table = metrics(n_moments).rename(columns={"in_context_accuracy": "hits"})
+    return table.assign(late=np.where(table.sequences_seen >= 2e6, 0.5, np.nan), n_sequences=50)
+
+
+def test_without_in_context_accuracy_what_there_is_is_drawn():
+    losses = curves_so_far(of_own_task(2))
+    assert points(losses) == points(curves_so_far(of_own_task(2), metric="loss"))
+    hits = curves_so_far(of_own_task(2).drop(columns="loss"))
+    assert list(points(hits)) == ["Train", "ICL"]
+    assert hits.layout.yaxis.title.text == "hits"
+    assert points(curves_so_far(metrics(2), ["iwl"]))["IWL"][1] == [2.0, 1.9]  # its loss
+
+
+def test_a_metric_without_a_value_yet_is_waited_for(monkeypatch):
+    monkeypatch.setattr("coopetition_interp.reporting.live_curves.require_notebook", lambda: None)
+    live = LiveCurves(metric="late", widget=False)
+    monkeypatch.setattr(live, "_show", lambda is_first: None)
+    live(of_own_task(2))
+    assert live.figure is None
+    live(of_own_task(3))
+    assert points(live.figure)["ICL"] == ([2.0], [0.5])
+
+
+def test_a_run_of_ones_own_task_is_trained_with_live_curves(monkeypatch, tmp_path):
+    monkeypatch.setattr("coopetition_interp.reporting.live_curves.require_notebook", lambda: None)
+    live = LiveCurves(widget=False)
+    monkeypatch.setattr(live, "_show", lambda is_first: None)
+    config = FirstTokenConfig(n_sequences=64)
+    train(config, tmp_path / "run", progress=False, on_evaluation=live)
+    assert live.metric == "accuracy"
+    assert len(points(live.figure)["all"][0]) == 2
 
 
 def test_outside_a_notebook_it_says_so_at_once():
