@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -16,10 +17,18 @@ HeadsEdit = Callable[[Tensor, list[int]], Tensor]
 """An activation and the heads in it to set, to the activation with these set."""
 
 
-class HeadsClamp(Clamp):
+@dataclass(frozen=True)
+class _OnHeads:
+    """The field of a `HeadsClamp`, which as a base is no clamp itself, and so no dataclass."""
+
+    heads: Iterable[Head]
+
+
+class HeadsClamp(_OnHeads, Clamp):
     """Base of clamps on chosen heads.
 
-    Subclasses say what happens to a block's heads (`_edit`), and where (`hook_point`).
+    Subclasses, frozen dataclasses, say what happens to a block's heads (`_edit`), and where
+    (`hook_point`). Their first field is `heads`; they need not name it again.
 
     Attributes:
         heads: (layer, head) pairs, sorted, each once.
@@ -27,7 +36,6 @@ class HeadsClamp(Clamp):
         what_is_held: What no other clamp may set on the same heads: see `Claim.what`.
     """
 
-    heads: Iterable[Head]
     hook_point: ClassVar[str] = "hook_pattern"
     what_is_held: ClassVar[tuple[str, ...]] = ()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coopetition_interp.interventions import Clamp, ClampedBatch, Edit, TwoPassClamp
+from coopetition_interp.interventions import Clamp, ClampedBatch, Edit, HeadsClamp, TwoPassClamp
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,22 @@ class HalveValues(Clamp):
     def edits(self, batch: ClampedBatch) -> Iterator[Edit]:
         for layer in self.layers:
             yield f"blocks.{layer}.attn.hook_v", lambda values: self.by * values
+
+
+@dataclass(frozen=True)
+class HalveHeads(HeadsClamp):
+    """Halves what some heads write; `heads` is the base's."""
+
+    by: float = 0.5
+    hook_point = "hook_z"
+
+    def _edit(self, batch: ClampedBatch):
+        def edit(z: Tensor, heads: list[int]) -> Tensor:
+            z = z.clone()
+            z[:, :, heads] *= self.by
+            return z
+
+        return edit
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from coopetition_interp.interventions import (
     During,
     clamp_from_dict,
     clamp_to_dict,
+    known_clamps,
     parse_clamp,
     run_clamped,
 )
@@ -24,6 +25,7 @@ from .own_clamps import (
     AddsADirection,
     ComesBackChanged,
     ForgetsToReturn,
+    HalveHeads,
     HalveValues,
     KeepEmbedding,
 )
@@ -54,6 +56,21 @@ def test_on_a_finished_model():
     assert_equal_but_for_rounding(kept, run_clamped(model, sequences, [AblateEmbedding()]))
     kept = run_clamped(model, sequences, [AblateEmbedding(), KeepEmbedding()])
     assert_equal_but_for_rounding(kept, run_clamped(model, sequences, []))
+
+
+def test_a_clamp_on_heads_has_them_from_its_base():
+    model, sequences = small_model(), small_sequences()
+    clamp = HalveHeads([(0, 3), (0, 1)], by=0.25)
+    assert clamp.heads == ((0, 1), (0, 3))
+    assert str(clamp) == "HalveHeads(heads=[(0, 1), (0, 3)], by=0.25)"
+    assert parse_clamp(str(clamp)) == clamp_from_dict(clamp_to_dict(clamp)) == clamp
+    held = run_clamped(model, sequences, [clamp])
+    with torch.no_grad():
+        model.blocks[0].attn.W_O[[1, 3]] *= 0.25
+    assert_equal_but_for_rounding(held, run_clamped(model, sequences, []))
+    with pytest.raises(ValueError, match="HalveHeads: a head is a pair"):
+        HalveHeads([0])
+    assert "HeadsClamp" not in known_clamps()
 
 
 def test_text_and_json():
