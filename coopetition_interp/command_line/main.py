@@ -19,6 +19,7 @@ from coopetition_interp.command_line.arguments import (
 )
 from coopetition_interp.command_line.clusters import add_clusters
 from coopetition_interp.command_line.features import add_features
+from coopetition_interp.command_line.own_modules import import_own
 from coopetition_interp.command_line.runs import add_evaluate, add_thin, add_train
 from coopetition_interp.command_line.studies import add_figures, add_pack, add_sweep
 from coopetition_interp.command_line.subcommand import subcommand
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(error)
     try:
         with interruptible():
+            import_own(getattr(options, "imports", ()))
             options.run(options)
     except KeyboardInterrupt as error:
         with suppress(OSError):  # the terminal may be what went away

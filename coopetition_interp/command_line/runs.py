@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from coopetition_interp.command_line.arguments import (
     nothing_left_if_refused,
     whole_number,
 )
+from coopetition_interp.command_line.own_modules import add_import
 from coopetition_interp.command_line.subcommand import subcommand
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ plain text. `coopetition-interp presets NAME` lists a preset's fields and their 
   coopetition-interp train induction --out runs/no-previous-token \\
       --clamp 'BlockPreviousToken(heads=[(0, 0), (0, 1)])'
   coopetition-interp train --resume runs/laptop
+  coopetition-interp train --resume runs/mine --import my_task
 """
 
 
@@ -66,6 +69,7 @@ def add_train(commands) -> None:
     )
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_import(parser)
     parser.set_defaults(run=_train)
 
 
@@ -84,7 +88,7 @@ def _train(options: argparse.Namespace) -> None:
             progress=not options.quiet,
             wandb_project=options.wandb,
         )
-        _tell_finished(run)
+        _tell_finished(run, options.imports)
         return
     if options.until is not None:
         raise ConfigError("--until goes with --resume; a new run's length is n_sequences=N")
@@ -101,18 +105,21 @@ def _train(options: argparse.Namespace) -> None:
     # Downloads are allowed: the config is the user's own words, no file's.
     with nothing_left_if_refused(options.out), allow_downloads():
         run = train(config, options.out, progress=not options.quiet, wandb_project=options.wandb)
-    _tell_finished(run)
+    _tell_finished(run, options.imports)
 
 
-def _tell_finished(run: Run) -> None:
+def _tell_finished(run: Run, imports: Sequence[str]) -> None:
     """The scores at the end, where they are, and what to do next."""
+    from coopetition_interp.training.going_on import run_words
+
     metrics = run.metrics
     if not metrics.empty:
         last = metrics[metrics["sequences_seen"] == metrics["sequences_seen"].max()]
         shown = last.dropna(axis="columns", how="all").drop(columns="n_sequences", errors="ignore")
         print(shown.to_string(index=False, float_format="%.3f", na_rep=""))
     print(f"finished: {run.path}")
-    print(f"next: `coopetition-interp evaluate {run.path} --at all` scores every checkpoint")
+    words = run_words(run.path, imports)
+    print(f"next: `coopetition-interp evaluate {words} --at all` scores every checkpoint")
 
 
 # evaluate -----------------------------------------------------------------------------------
@@ -139,6 +146,7 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "--out", type=file_to_write, metavar="FILE", help="write a CSV instead of printing"
     )
+    add_import(parser)
     parser.set_defaults(run=_evaluate)
 
 
@@ -187,6 +195,7 @@ def add_thin(commands) -> None:
         metavar="N",
         help="checkpoints to keep, in sequences seen",
     )
+    add_import(parser)
     parser.set_defaults(run=_thin)
 
 

@@ -13,6 +13,7 @@ from coopetition_interp.command_line.arguments import (
     named_directory,
     whole_number,
 )
+from coopetition_interp.command_line.own_modules import add_import
 from coopetition_interp.command_line.subcommand import subcommand
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def add_sweep(commands) -> None:
         action="store_false",
         help="train each run by itself, and not runs of one shape together where that is faster",
     )
+    add_import(parser)
     parser.set_defaults(run=_sweep)
 
 
@@ -186,6 +188,7 @@ def add_figures(commands) -> None:
     parser.add_argument(
         "--images", action="store_true", help="also an HTML and a PNG of each figure (minutes)"
     )
+    add_import(parser)
     parser.set_defaults(run=_figures)
 
 
@@ -249,6 +252,7 @@ def add_pack(commands) -> None:
         metavar="NAME",
         help="a metric that is kept, instead of all; may be given again",
     )
+    add_import(parser)
     parser.set_defaults(run=_pack)
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from coopetition_interp.interventions.clamp import Clamp, check_is_clamp, full_name, known_clamps
@@ -185,12 +186,13 @@ def _class_of(kind: object, module: object = None) -> type[Clamp]:
                 + (
                     "it was defined in a script or notebook; run its definition first"
                     if was_run_as_script(module)
-                    else f"`import {clipped(module)}` first (nothing is imported because a file "
-                    "says so)"
+                    else f"`import {clipped(module)}` first, on the command line by `--import "
+                    f"{quote(clipped(module))}` (nothing is imported because a file says so)"
                 )
             )
         raise ValueError(
-            f"there is no clamp {shown(kind)}: choose from {clipped(', '.join(known), 400)}"
+            f"there is no clamp {shown(kind)}: choose from {clipped(', '.join(known), 320)}, or "
+            "import the module that defines it (on the command line by `--import`)"
         )
     if module is not None and not _same_module(module, cls.__module__):
         raise ValueError(

@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -24,17 +25,14 @@ import safetensors
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from coopetition_interp.config_class import shortened
 from coopetition_interp.files.atomic_file import atomic_file, remove_unfinished
 from coopetition_interp.files.regular_file import UnreadableFileError, read_json_object
 from coopetition_interp.files.tensor_file import not_finite_floats, write_tensor_file
-from coopetition_interp.interventions.serialise import NOT_KNOWN_HERE
-from coopetition_interp.one_line import LONGEST_CAUSE, one_line
 from coopetition_interp.training.directory_lock import DirectoryLock
 from coopetition_interp.training.environment import describe_environment
 from coopetition_interp.training.going_on import TASK_MODULE, resume_call
 from coopetition_interp.training.metrics_table import read_metrics_table
-from coopetition_interp.training.run_config import BUILT_IN_TASKS, RunConfig, UnknownTaskError
+from coopetition_interp.training.run_config import BUILT_IN_TASKS, RunConfig
 from coopetition_interp.training.run_records import (
     Resolved,
     RunError,
@@ -42,6 +40,7 @@ from coopetition_interp.training.run_records import (
     as_status,
     checked,
 )
+from coopetition_interp.training.saved_config import config_in
 from coopetition_interp.training.saved_tensors import CHECKPOINT_NAME, RESUME_NAME, read_tensors
 
 __all__ = ["MissingFileError", "RunDirectory", "RunError", "read_tensors"]
@@ -133,19 +132,7 @@ class RunDirectory:
             RunError: If there is none, or it cannot be read.
         """
         content = self._read(self.config_path, _MEND_RECORD)
-        module = content.pop(TASK_MODULE, None)
-        try:
-            return RunConfig.from_dict(content)
-        except UnknownTaskError as error:
-            told = f" (it was in {shortened(module)})" if module is not None else ""
-            raise RunError(f"{self.config_path}: {error}{told}") from error
-        except ValueError as error:
-            told = one_line(error, LONGEST_CAUSE)
-            if NOT_KNOWN_HERE in told:
-                raise RunError(f"{self.config_path}: {told}") from error
-            raise RunError(
-                f"{self.config_path} is no config of a run ({told}): {_MEND_RECORD}"
-            ) from error
+        return config_in(content, self.config_path, _MEND_RECORD)
 
     def read_resolved(self, config: RunConfig) -> Resolved:
         """What the config left open and the run settled, as `config.resolved_fields` has it.
@@ -225,7 +212,7 @@ class RunDirectory:
         except FileNotFoundError as error:
             raise MissingFileError(
                 f"{self.path} holds no run ({path.name} is missing): a run is made by "
-                f"`coopetition-interp train PRESET --out {self.path}`"
+                f"`coopetition-interp train PRESET --out {quote(str(self.path))}`"
             ) from error
         except UnreadableFileError as error:
             raise RunError(f"{error}: {mend}") from error

@@ -87,14 +87,14 @@ def test_where_it_is_not_imported_the_module_is_named(run):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     told = done.stderr.strip().splitlines()[-1]
     assert "no module imported so far defines the task 'first_token'" in told
-    assert "'own_task'" in told
+    assert "'own_task': on the command line, add `--import own_task`" in told
 
 
-def test_how_to_go_on_with_it_is_told_as_python(run, tmp_path):
+def test_how_to_go_on_with_it_names_its_module(run, tmp_path):
     out = Path(shutil.copytree(run.path, tmp_path / "run"))
     (out / "status.json").unlink()
     (out / "metrics.csv").unlink()
-    call = rf"`resume\('{out}'\)` in Python, after `import own_task`"
+    call = f"`coopetition-interp train --resume {out} --import own_task`"
     with pytest.raises(
         RunError, match=f"metrics.csv is missing.*: {call} then makes the run again"
     ):
@@ -110,8 +110,20 @@ def test_a_run_with_a_clamp_that_is_not_imported_names_its_module(run, tmp_path)
     (out / "config.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"my_clamps.Mine is not known here: `import my_clamps` fir"):
         load_run(out)
-    with pytest.raises(RunError, match="in Python, after `import my_clamps, own_task`"):
+    with pytest.raises(RunError, match="--import my_clamps --import own_task`"):
         train(CONFIG, out, progress=False)
+
+
+@pytest.mark.parametrize("field", ["d_vocabulary", "clamps"])
+def test_a_config_that_its_class_no_longer_fits_is_told_as_such(field, run, tmp_path):
+    out = Path(shutil.copytree(run.path, tmp_path / "run"))
+    content = json.loads((out / "config.json").read_text())
+    content[field] = [{"kind": "AblateHeads", "module": "own_task", "head": 1}]
+    (out / "config.json").write_text(json.dumps(content))
+    with pytest.raises(
+        RunError, match="if those of 'own_task' changed since the run was begun, gi"
+    ):
+        load_run(out)
 
 
 def test_the_base_of_configs_is_none_itself():
