@@ -69,7 +69,7 @@ class Study:
             self.at_published_scale = self.index.at_published_scale
             self.preset = self.index.preset
         at_preset = f" --preset {shlex.quote(self.preset)}" if self.preset else ""
-        self._sweep = f"coopetition-interp sweep {plan_file}{at_preset} --out"
+        self._sweep = f"coopetition-interp sweep {shlex.quote(str(plan_file))}{at_preset} --out"
         for planned in self.plan:
             if problem := problem_of_about(planned.about):
                 raise StudyError(f"{planned.name} of {plan_file}: its about {problem}")
@@ -116,9 +116,9 @@ class Study:
         found = self.runs(role, **about)
         if not found:
             what = " ".join([role, *(f"{name}={value}" for name, value in about.items())])
+            where = "DIR" if self.packed else shlex.quote(str(self.path))
             raise StudyError(
-                f"no finished run of {self.path} is {what}: make it by "
-                f"`{self._sweep} {'DIR' if self.packed else self.path}`"
+                f"no finished run of {self.path} is {what}: make it by `{self._sweep} {where}`"
             )
         return found
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import socket
 import tempfile
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 
 from coopetition_interp.analysis.thin_run import thin_run
 from coopetition_interp.files.regular_file import MOST_JSON_BYTES
-from coopetition_interp.training import RunError, load_run, resume
+from coopetition_interp.training import RunError, load_run, resume, train
 from coopetition_interp.training.run_directory import RunDirectory, read_tensors
 
 OTHER_USER = 65534
@@ -40,6 +41,16 @@ def copy(half_done, tmp_path):
 def contents(path: Path) -> tuple[dict, dict]:
     with safetensors.safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata())  # noqa: SIM118
+
+
+def test_a_path_with_spaces_is_quoted_in_what_is_to_be_typed(half_done, tmp_path):
+    out = shutil.copytree(half_done[1], tmp_path / "my run's")
+    with pytest.raises(RunError, match="choose another directory") as held:
+        train(half_done[0], out, progress=False)
+    with pytest.raises(RunError, match="a run is made by") as missing:
+        load_run(tmp_path / "my other")
+    for error, path in ((held, out), (missing, tmp_path / "my other")):
+        assert str(path) in shlex.split(str(error.value).split("`")[1])
 
 
 # Small files --------------------------------------------------------------------------------
