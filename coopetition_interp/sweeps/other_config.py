@@ -47,14 +47,17 @@ def other_config(planned: PlannedRun, path: Path, but: Sequence[str] = ()) -> st
 
     Such a config holds their paths, which change when a sweep is moved, and making it can take
     loading and measuring models. A finished run is the planned one if it was trained so, whatever
-    was measured and kept on the way.
+    was measured and kept on the way, and also if it was then made longer.
     """
     if not isinstance(planned.config, RunConfig):
         return ""
-    if state_of(path) == "finished":
-        but = (*but, *MEASURED, *NOT_TRAINED_BY)
     try:
-        differs = difference(RunDirectory(path).read_config(), planned.resolve({}), but)
+        there, wanted = RunDirectory(path).read_config(), planned.resolve({})
+        if state_of(path) == "finished":
+            but = (*but, *MEASURED, *NOT_TRAINED_BY)
+            if there.n_sequences > wanted.n_sequences:
+                but = (*but, "n_sequences")
+        differs = difference(there, wanted, but)
     except (ValueError, RunError) as error:
         return str(error)
     return f"{path} {differs}" if differs else ""

@@ -20,7 +20,14 @@ from coopetition_interp.reporting.study import Study
 from coopetition_interp.sweeps import PlannedRun, only_named, sweep_status
 from coopetition_interp.sweeps.plan import check_plan
 from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS
-from coopetition_interp.training import ConfigError, load_run, state_of, train
+from coopetition_interp.training import (
+    ConfigError,
+    Schedule,
+    load_run,
+    resume,
+    state_of,
+    train,
+)
 from coopetition_interp.training.run_directory import RunDirectory
 
 run_sweep = partial(sweeps.run_sweep, grouping=False)  # for groups see test_grouping.py
@@ -288,6 +295,21 @@ def test_a_lock_that_is_a_link_stops_no_other_run_and_is_told(short_config, tmp_
     assert states(table) == {"bad": "missing", "good": "finished"}
     assert "in_use.lock is a symbolic link" in table.set_index("run").message["bad"]
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_finished_run_that_was_made_longer_is_the_planned_one(short_config, tmp_path):
+    planned = short_config.replace(
+        n_sequences=320, evaluate_at=Schedule(), checkpoint_at=Schedule()
+    )
+    plan = [PlannedRun("run", planned, about={"role": "main", "init_seed": 5})]
+    run_sweep(plan, tmp_path, InThisProcess(), 1, progress=False)
+    resume(tmp_path / "run", n_sequences=640, progress=False)
+    assert states(sweep_status(plan, tmp_path)) == {"run": "finished"}
+    again = InThisProcess()
+    run_sweep(plan, tmp_path, again, 1, progress=False)
+    assert again.submitted == []
+    (found,) = Study(tmp_path, plan).runs("main")
+    assert found.metrics.sequences_seen.max() == 640
 
 
 def test_a_run_that_was_being_made_longer_is_not_taken_for_finished(short_config, tmp_path):
