@@ -37,12 +37,12 @@ def changes_undone(model: nn.Module, loss: Any) -> Iterator[list[ChangedAttribut
 
     Args:
         model: Its modules are looked at.
-        loss: If it is a method, what it belongs to is looked at too.
+        loss: It is looked at too, or if it is a method, what it belongs to.
     """
     owners: dict[str, Any] = {"the model": model}
     owners |= {f"the model's {name}": module for name, module in model.named_modules() if name}
-    if (owner := getattr(loss, "__self__", None)) is not None:
-        owners[f"the loss's {type(owner).__name__}"] = owner
+    owner = getattr(loss, "__self__", loss)
+    owners[f"the loss's {type(owner).__name__}"] = owner
     before = {what: _attributes(owner) for what, owner in owners.items()}
     changed: list[ChangedAttribute] = []
     try:
@@ -50,7 +50,7 @@ def changes_undone(model: nn.Module, loss: Any) -> Iterator[list[ChangedAttribut
     finally:
         for what, owner in owners.items():
             for name, new in _attributes(owner).items():
-                old = before[what].get(name)
+                old = before[what].get(name, getattr(type(owner), name, None))
                 counts = _counts(old, new)
                 if counts or _comes_from_inputs(new) or _is_replaced(old, new):
                     tensors = [leaf for leaf in tree_leaves(old) if isinstance(leaf, Tensor)]

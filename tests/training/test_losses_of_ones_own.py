@@ -226,6 +226,26 @@ def test_what_a_refused_loss_changed_is_put_back():
         assert (task.seen, task.n_calls) == ([], 0)
 
 
+def test_a_loss_that_is_an_object_or_a_function_may_not_count_either():
+    class Warming:
+        scale = 0.0
+
+        def __call__(self, run_model, batch):
+            self.scale = self.scale + 0.1
+            return self.scale * run_model(batch).mean()
+
+    def warming(run_model, batch):
+        warming.scale += 0.1
+        return warming.scale * run_model(batch).mean()
+
+    warming.scale = 0.0
+    task = CONFIG.build()
+    for loss, name in ((Warming(), r"Warming\.scale"), (warming, r"function\.scale")):
+        with pytest.raises(ValueError, match=f"changes the loss's {name}, which no checkpoint"):
+            TrainingStep(task.model, CONFIG.optimizer, 1, task.batch(0), compile=False, loss=loss)
+        assert loss.scale == 0
+
+
 def test_what_a_loss_only_notes_of_itself_is_put_back():
     task = CONFIG.replace(way="notes").build()
     teacher = task.teacher
