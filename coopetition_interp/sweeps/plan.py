@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,20 @@ class PlannedRun:
                     "RunConfig"
                 )
         return config.replace(name=self.name)
+
+
+def listed(plan: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """A plan's runs, to be gone through more than once, which a generator cannot be.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    runs = list(plan) if isinstance(plan, Iterable) and not isinstance(plan, Mapping) else None
+    if runs is None or not all(isinstance(run, PlannedRun) for run in runs):
+        kinds = ", ".join(dict.fromkeys(type(run).__name__ for run in runs or []))
+        got = f"{type(plan).__name__} of {kinds}" if kinds else type(plan).__name__
+        raise ConfigError(f"a plan is a list of PlannedRun(name, config); got {got}")
+    return runs
 
 
 def problem_of_name(name: Any) -> str:
@@ -131,6 +145,7 @@ def only_named(plan: Sequence[PlannedRun], prefixes: Sequence[str]) -> list[Plan
     Raises:
         ConfigError: No name begins with one of them.
     """
+    plan = listed(plan)
     for prefix in prefixes:
         if not any(planned.name.startswith(prefix) for planned in plan):
             raise ConfigError(f"no run's name begins with {prefix!r}: see --status for the names")

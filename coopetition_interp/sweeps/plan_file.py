@@ -5,16 +5,24 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from coopetition_interp.config_class import ConfigError, shortened
-from coopetition_interp.sweeps.plan import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun, listed
+
+_beside: list[Path] = []
+"""The folder of the file that was loaded last, if it was not on `sys.path` before."""
 
 
 def load_module(path: Path) -> ModuleType:
     """Runs a Python file that the user names, as a module of its own.
+
+    As a script does, it imports what lies beside it; but what is installed comes first, so that no
+    file there takes the place of a library's. The folder stays on `sys.path`, for imports inside
+    functions and in processes of runs, until a file of another folder is loaded.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -22,6 +30,7 @@ def load_module(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: check the path")
     path = path.resolve()
+    _find_beside(path.parent)
     name = "_".join([*path.parent.parts[-2:], path.stem]).replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -30,6 +39,31 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[name] = module  # where dataclasses and pickle look for what it defines
     spec.loader.exec_module(module)
     return module
+
+
+def _find_beside(folder: Path) -> None:
+    if _beside and _beside[-1] != folder:
+        former = _beside.pop()
+        with suppress(ValueError):
+            sys.path.remove(str(former))
+        _forget_what_both_have(former, folder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        _beside.append(folder)
+        importlib.invalidate_caches()
+
+
+def _forget_what_both_have(former: Path, folder: Path) -> None:
+    """Drops modules of one folder whose names another one has too, and is to give its own for."""
+    doubled = set()
+    for name, module in list(sys.modules.items()):
+        files = (f"{name}.py", f"{name}/__init__.py")
+        of_former = getattr(module, "__file__", None) in [str(former / file) for file in files]
+        if of_former and any((folder / file).is_file() for file in files):
+            doubled.add(name)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in doubled:
+            del sys.modules[name]
 
 
 def read_plan(path: str | Path, **options: Any) -> list[PlannedRun]:
@@ -56,7 +90,10 @@ def read_plan(path: str | Path, **options: Any) -> list[PlannedRun]:
     given = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() - inspect.signature(make).parameters.keys():
         raise ConfigError(f"plan() of {path} takes no {name}: leave that option out")
-    plan = list(make(**given))
-    if not plan or not all(isinstance(run, PlannedRun) for run in plan):
-        raise ConfigError(f"plan() of {path} gives no list of PlannedRun")
+    try:
+        plan = listed(make(**given))
+    except ConfigError as error:
+        raise ConfigError(f"plan() of {path}: {error}") from error
+    if not plan:
+        raise ConfigError(f"plan() of {path} gives no runs")
     return plan

@@ -13,6 +13,7 @@ from typing import Any
 
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import FROM_PARENT, STOPPING, exit_code, interruptible
+from coopetition_interp.sweeps.sendable import require_sendable
 from coopetition_interp.training import RunError
 
 _INTERRUPTED = {128 + signum for signum in STOPPING} | {-FROM_PARENT}
@@ -84,7 +85,12 @@ class Processes:
         self.jobs: list[ProcessJob] = []
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> ProcessJob:
-        """Calls `function(*arguments)` in a process of its own."""
+        """Calls `function(*arguments)` in a process of its own.
+
+        Raises:
+            ConfigError: That could not read the arguments.
+        """
+        require_sendable(arguments)
         self.jobs = [job for job in self.jobs if job.process.is_alive()]
         self.jobs.append(ProcessJob(function, arguments))
         return self.jobs[-1]

@@ -21,8 +21,9 @@ from coopetition_interp.sweeps.executor import Executor, Job
 from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
 from coopetition_interp.sweeps.one_run import do_run
 from coopetition_interp.sweeps.other_config import difference, other_config
-from coopetition_interp.sweeps.plan import PlannedRun, check_plan
+from coopetition_interp.sweeps.plan import PlannedRun, check_plan, listed
 from coopetition_interp.sweeps.processes import Processes
+from coopetition_interp.sweeps.sendable import require_sendable_plan
 from coopetition_interp.training import (
     ConfigError,
     Run,
@@ -61,9 +62,9 @@ def run_sweep(
         `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
 
     Raises:
-        ConfigError: The plan is inconsistent, or `at_once` is not positive.
+        ConfigError: The plan is none or inconsistent, or `at_once` is not positive.
     """
-    plan = list(plan)  # it is gone through more than once, which a generator cannot be
+    plan = listed(plan)
     check_plan(plan)
     if at_once < 1:
         raise ConfigError(f"workers must be at least 1; got {at_once}")
@@ -224,10 +225,13 @@ def run_sweep_locally(
     killed, they save and end by themselves.
 
     Raises:
-        ConfigError: The plan is inconsistent, `workers` is not positive, or the script that calls
-            this does so outside of `if __name__ == "__main__":`.
+        ConfigError: The plan is none or inconsistent, `workers` is not positive, a config is of a
+            class that no process can import (a notebook's, or one in the plan's own file), or the
+            script that calls this does so outside of `if __name__ == "__main__":`.
         KeyboardInterrupt: A signal ended it.
     """
+    plan = listed(plan)
+    require_sendable_plan(plan)
     with Processes() as processes:
         return run_sweep(plan, out, processes, workers, progress, grouping)
 
@@ -252,9 +256,12 @@ def sweep_status(plan: Sequence[PlannedRun], out: str | Path) -> pd.DataFrame:
     The state is that of `look_at`, but "differs" for a run that was finished with another config
     than planned, or one that cannot be read. The message says why a run failed, in what it differs,
     or what is wrong with its files.
+
+    Raises:
+        ConfigError: The plan is none.
     """
     rows = []
-    for planned in plan:
+    for planned in listed(plan):
         path = Path(out) / planned.name
         state, seen, message = look_at(path)
         other = (
