@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import numbers
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
@@ -51,6 +52,11 @@ Text = Annotated[
     str, Strict(), Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 """A name or a path: not empty, no control characters."""
+PathText = Annotated[
+    Text,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+]
+"""A path, which may be given as a `pathlib.Path`."""
 Count = Annotated[Integer, Field(ge=1, le=10**9)]
 SequenceCount = Annotated[Integer, Field(ge=0, le=10**12)]
 """So many sequences seen; from 0, the start of a run."""

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
-from coopetition_interp.one_line import one_line
+from coopetition_interp.one_line import LONGEST_CAUSE, clipped, one_line
 
 MOST_JSON_BYTES = 16 * 2**20
 """Our own JSON files are a thousand times smaller."""
@@ -39,6 +39,19 @@ def kind_of_file(mode: int) -> str:
     if stat.S_ISREG(mode):
         return "a regular file"
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "a device")
+
+
+def not_there(what: str, path: str | os.PathLike[str]) -> str:
+    """What to say of a file that is not there; of a relative path also where it was looked for.
+
+    Args:
+        what: The file in words.
+        path: Its path.
+    """
+    told = f"there is no {what} {clipped(os.fspath(path), LONGEST_CAUSE)}"
+    if os.path.isabs(path):
+        return told
+    return f"{told} in {clipped(os.getcwd(), LONGEST_CAUSE)}, where its path is taken from"
 
 
 def open_regular(path: str | Path) -> BinaryIO:

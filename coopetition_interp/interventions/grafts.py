@@ -16,6 +16,7 @@ import safetensors.torch
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.files.regular_file import not_there
 from coopetition_interp.interventions.claims import (
     BLOCK_INPUT,
     BLOCK_WEIGHTS,
@@ -48,9 +49,14 @@ class _Graft(Clamp):
         if isinstance(self.checkpoint, str | os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         elif not isinstance(self.checkpoint, HookedTransformer):
+            of_run = (
+                ": take its checkpoint_path()"
+                if hasattr(self.checkpoint, "checkpoint_path")
+                else ""
+            )
             raise ValueError(
                 f"{name}: checkpoint is the path of a safetensors file, or a model; got "
-                f"{type(self.checkpoint).__name__}"
+                f"{type(self.checkpoint).__name__}{of_run}"
             )
 
     def check(self, cfg: HookedTransformerConfig) -> None:
@@ -243,10 +249,13 @@ def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """
     if isinstance(checkpoint, HookedTransformer):
         return dict(checkpoint.state_dict())
-    if not os.path.isfile(checkpoint):
-        raise FileNotFoundError(
-            f"there is no checkpoint {clipped(os.fspath(checkpoint), 300)} to graft from"
+    if os.path.isdir(checkpoint):
+        raise ValueError(
+            f"{clipped(os.fspath(checkpoint), 300)} is a folder, not a checkpoint to graft from: "
+            "name a file, such as a run's load_run(folder).checkpoint_path()"
         )
+    if not os.path.isfile(checkpoint):
+        raise FileNotFoundError(f"{not_there('checkpoint', checkpoint)}, to graft from")
     try:
         return safetensors.torch.load_file(checkpoint)
     except safetensors.SafetensorError as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import pandas as pd
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticSerializationError
 from transformer_lens import HookedRootModule
 
@@ -19,6 +18,7 @@ from coopetition_interp.config_class import (
     Config,
     ConfigError,
     Integer,
+    PathText,
     Seed,
     Text,
     config_class,
@@ -64,10 +64,6 @@ def _clamp(value: Any) -> Clamp:
         return clamp_from_dict(value)
     except TypeError as error:
         raise ValueError(str(error)) from error
-
-
-def _path_as_text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 SavedClamp = Annotated[Clamp, PlainValidator(_clamp), PlainSerializer(clamp_to_dict)]
@@ -125,7 +121,7 @@ class RunConfig(Config):
     name: Text = "custom"
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     clamps: tuple[SavedClamp, ...] = ()
-    start_from: Annotated[Text | None, BeforeValidator(_path_as_text)] = None
+    start_from: PathText | None = None
     n_sequences: Annotated[Integer, Field(ge=1, le=10**12)] = 1_000_000
     batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 32
     data_seed: Seed = 2

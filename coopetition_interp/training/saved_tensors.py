@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from coopetition_interp.files.regular_file import UnreadableFileError
+from coopetition_interp.files.regular_file import UnreadableFileError, not_there
 from coopetition_interp.files.tensor_file import not_finite_floats, read_tensor_file
 from coopetition_interp.training.going_on import resume_call
 from coopetition_interp.training.run_records import (
@@ -38,7 +38,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         tensors, metadata = read_tensor_file(path)
     except FileNotFoundError as error:
-        raise RunError(f"there is no checkpoint {path}") from error
+        raise RunError(not_there("checkpoint", path)) from error
     except UnreadableFileError as error:
         raise RunError(f"{error}: {mend}") from error
     if problem := not_finite_floats(tensors):

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from coopetition_interp.config_class import Config, ConfigError, Integer, Number, Text, config_class
-from coopetition_interp.files.regular_file import UnreadableFileError
+from coopetition_interp.config_class import (
+    Config,
+    ConfigError,
+    Integer,
+    Number,
+    PathText,
+    config_class,
+    shortened,
+)
+from coopetition_interp.files.regular_file import UnreadableFileError, not_there
 from coopetition_interp.files.tensor_file import read_tensor_file, write_tensor_file
 
 TOKENS = "tokens"
@@ -126,7 +136,7 @@ class TokenFile(Config):
     """
 
     kind: Literal["file"] = field(default="file", kw_only=True, repr=False)
-    path: Text
+    path: PathText
     held_out: Annotated[Number, Field(ge=0, lt=1)] = 0.1
 
     def load(self) -> LoadedTokens:
@@ -138,6 +148,11 @@ class TokenFile(Config):
         """
         try:
             tensors, _ = read_tensor_file(self.path)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{not_there('file of tokens', self.path)}: work in the folder that it is named "
+                "from, or put its path as it is now into tokens.path (of a run, in its config.json)"
+            ) from None
         except UnreadableFileError as error:
             raise ConfigError(f"{error}: write it anew by save_tokens") from error
         return _checked(tensors.get(TOKENS), self.held_out, str(self.path))
@@ -155,25 +170,64 @@ def _checked(tokens: object, held_out: float, where: str) -> LoadedTokens:
             f"{where} has no tensor {TOKENS!r} of integers [n_sequences, n_tokens]: write such a "
             "one by save_tokens"
         )
-    if tokens.dtype == torch.bool or tokens.is_complex() or int(tokens.min()) < 0:
-        raise ConfigError(f"{where}: tokens are integers from 0")
-    loaded = LoadedTokens(tokens.long(), held_out)
+    whole = tokens.long()  # which has a minimum, as unsigned ones have not
+    if tokens.dtype == torch.bool or tokens.is_complex() or int(whole.min()) < 0:
+        raise ConfigError(f"{where}: tokens are integers from 0 to 2**63 - 1")
+    loaded = LoadedTokens(whole, held_out)
     if loaded.n_train < 1:
         raise ConfigError(f"{where}: all of its {len(tokens)} sequences would be held out")
     return loaded
 
 
-def save_tokens(path: str | Path, tokens: Int[Tensor, "n_sequences n_tokens"]) -> TokenFile:
+def save_tokens(
+    path: str | Path, tokens: Tensor | np.ndarray | Sequence[Sequence[int]]
+) -> TokenFile:
     """Writes token sequences of the user's own to a file to be trained on.
+
+    Args:
+        path: The file.
+        tokens: Integers from 0, [n_sequences, n_tokens], of any width; lists are of one length.
 
     Raises:
         ConfigError: See `TokenFile.load`; nothing is written.
         OSError: It could not be written.
     """
     source = TokenFile(path=str(path))
-    _checked(tokens, source.held_out, f"what is to be saved as {path}")
-    write_tensor_file(path, {TOKENS: tokens}, {})
+    where = f"what is to be saved as {path}"
+    table = _as_table(tokens)
+    if table is None:
+        raise ConfigError(
+            f"{where}: tokens are a table of integers [n_sequences, n_tokens], in a tensor, an "
+            f"array or lists of one length; got {shortened(tokens)}"
+        )
+    _checked(table, source.held_out, where)
+    write_tensor_file(path, {TOKENS: table}, {})
     return source
 
 
-TokenSource = Annotated[RepeatedTokens | TokenFile, Field(discriminator="kind")]
+def _as_table(tokens: object) -> Tensor | None:
+    """What a user has of tokens as a tensor, none of them changed; None if it is no table."""
+    if not isinstance(tokens, Tensor):
+        try:
+            array = np.array(tokens)
+        except (ValueError, TypeError, OverflowError):  # lists of several lengths, to begin with
+            return None
+        if array.dtype.kind not in "iub":
+            return None
+        tokens = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    is_table = tokens.ndim == 2 and tokens.numel() and not tokens.is_floating_point()
+    return tokens if is_table else None
+
+
+def _source(value: Any) -> Any:
+    if isinstance(value, RepeatedTokens | TokenFile | Mapping):
+        return value
+    raise ValueError(
+        "give RepeatedTokens(...) or a TokenFile(path); what save_tokens(path, tokens) returns of "
+        f"a tensor, an array or lists is one; got {shortened(value)}"
+    )
+
+
+TokenSource = Annotated[
+    RepeatedTokens | TokenFile, Field(discriminator="kind"), BeforeValidator(_source)
+]

@@ -132,6 +132,51 @@ def test_a_file_of_something_else_is_refused(tmp_path, tokens, told):
         TokenFile(path=str(tmp_path / "own.safetensors")).load()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda tokens: tokens.tolist(),
+        lambda tokens: tokens.numpy(),
+        lambda tokens: tokens.numpy().astype(np.uint16),
+        lambda tokens: tokens.numpy().astype(">u8"),
+        lambda tokens: tokens.to(torch.uint16),
+        lambda tokens: tokens.to(torch.uint64),
+        lambda tokens: list(tokens.int()),
+    ],
+)
+def test_tokens_are_saved_from_whatever_holds_them(kind, tmp_path):
+    tokens = torch.randint(0, 40_000, (20, 6))
+    expected = save_tokens(tmp_path / "tensor.safetensors", tokens).load()
+    with without_shape_checks():
+        loaded = save_tokens(tmp_path / "other.safetensors", kind(tokens)).load()
+    assert torch.equal(loaded.tokens, tokens)
+    assert loaded.digest() == expected.digest()
+
+
+def test_tokens_in_place_of_where_they_come_from_are_told_the_way(tmp_path):
+    tokens = torch.zeros(4, 5, dtype=torch.int64)
+    for wrong in (tokens, tokens.numpy(), tokens.tolist(), tmp_path, "tokens.safetensors"):
+        with pytest.raises(ConfigError, match=r"^tokens: give .* save_tokens\(path, tokens\)"):
+            TokenConfig(tokens=wrong)
+    assert TokenFile(tmp_path / "a") == TokenFile(str(tmp_path / "a"))
+
+
+def test_a_relative_path_seen_from_elsewhere_is_told_with_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = save_tokens("own.safetensors", torch.randint(0, 9, (40, 6)))
+    run = train(SMALL.replace(tokens=source), "run", progress=False)
+    (tmp_path / "elsewhere").mkdir()
+    path = run.path.resolve()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    told = r"no file of tokens own.safetensors in .*elsewhere, .*tokens\.path"
+    for call in (
+        lambda: evaluate_checkpoints(load_run(path)),
+        lambda: resume(path, n_sequences=1e4),
+    ):
+        with pytest.raises(FileNotFoundError, match=told):
+            call()
+
+
 def test_a_run_is_not_resumed_on_other_tokens(tmp_path):
     path = tmp_path / "own.safetensors"
     source = save_tokens(path, torch.randint(0, 9, (40, 6)))
@@ -301,7 +346,11 @@ def test_configs_of_tasks(tmp_path):
 def test_what_cannot_be_trained_on_is_not_saved(tmp_path):
     path = tmp_path / "tokens.safetensors"
     save_tokens(path, torch.arange(20).reshape(4, 5))
-    for wrong in (torch.randn(4, 5), -torch.ones(4, 5, dtype=torch.int64), [[1, 2]], torch.ones(3)):
+    wrong_ones = (
+        *(torch.randn(4, 5), -torch.ones(4, 5, dtype=torch.int64), torch.ones(3), np.ones((4, 5))),
+        *([[1, 2], [3]], [["a"]], "text", np.full((4, 5), 2**64 - 1, np.uint64)),
+    )
+    for wrong in wrong_ones:
         with (
             without_shape_checks(),
             pytest.raises(ConfigError, match=r"what is to be saved as .*tokens"),

@@ -17,9 +17,10 @@ from typing import Literal
 import safetensors
 import torch
 
-from coopetition_interp.config_class import Config, Count, Text, config_class
+from coopetition_interp.config_class import Config, Count, PathText, Text, config_class
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.files.hdf5_reading.header import UnusableDataError
+from coopetition_interp.files.regular_file import not_there
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank
 from coopetition_interp.tasks.exemplar_label.features.feature_file_content import (
     FeatureFileContent,
@@ -56,7 +57,7 @@ class FeatureFile(Config):
     """
 
     kind: Literal["feature_file"] = field(default="feature_file", kw_only=True, repr=False)
-    path: Text
+    path: PathText
     dataset: Text | None = None
     transforms: TransformChoice = "all"
     classes_per_group: Count = 1
@@ -136,7 +137,7 @@ def _check_regular(path: Path) -> None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"there is no feature file {path}: check the path") from None
+        raise FileNotFoundError(f"{not_there('feature file', path)}: check the path") from None
     except (OSError, ValueError) as error:
         raise UnusableDataError(f"cannot be read ({error}): check the path") from error
     if not stat.S_ISREG(mode):

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from coopetition_interp.config_class import Config, Flag, Integer, Text, config_class
+from coopetition_interp.config_class import Config, Flag, Integer, PathText, Text, config_class
 from coopetition_interp.files.atomic_file import atomic_file
 from coopetition_interp.files.downloads import downloads_allowed
 from coopetition_interp.tasks.exemplar_label.features.encoders import (
@@ -75,13 +75,13 @@ class OmniglotFeatures(Config):
     """
 
     kind: Literal["omniglot"] = field(default="omniglot", kw_only=True, repr=False)
-    root: Text
+    root: PathText
     encoder: Text = DEFAULT_ENCODER
     image_size: Annotated[Integer, Field(ge=1, le=10_000)] = 224
     transforms: TransformChoice = "all"
     pretrained: Flag = True
     download: Flag = False
-    cache_dir: Text | None = None
+    cache_dir: PathText | None = None
 
     def load(self, device: str | None = None, progress: bool = True) -> FeatureBank:
         """Gives the bank, from the cache or by encoding all drawings (see `omniglot_features`)."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from coopetition_interp.config_class import Config, Flag, Integer, Text, config_class
+from coopetition_interp.config_class import Config, Flag, Integer, PathText, config_class
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank
 from coopetition_interp.tasks.exemplar_label.features.omniglot import fetch_if_asked
 from coopetition_interp.tasks.exemplar_label.features.omniglot_folder import (
@@ -45,7 +45,7 @@ class OmniglotImages(Config):
     """
 
     kind: Literal["omniglot_images"] = field(default="omniglot_images", kw_only=True, repr=False)
-    root: Text
+    root: PathText
     image_size: Annotated[Integer, Field(ge=8, le=1000)] = 105
     transforms: TransformChoice = "unrotated"
     download: Flag = False

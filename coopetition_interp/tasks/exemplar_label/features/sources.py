@@ -1,9 +1,11 @@
 """Where a run's features come from, as data: what a saved run config holds and reads back."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from coopetition_interp.config_class import Config, shortened
 from coopetition_interp.tasks.exemplar_label.features.embedded_omniglot import EmbeddedOmniglot
 from coopetition_interp.tasks.exemplar_label.features.feature_bank import FeatureBank
 from coopetition_interp.tasks.exemplar_label.features.feature_file import FeatureFile
@@ -11,6 +13,16 @@ from coopetition_interp.tasks.exemplar_label.features.gaussian import GaussianFe
 from coopetition_interp.tasks.exemplar_label.features.omniglot import OmniglotFeatures
 from coopetition_interp.tasks.exemplar_label.features.omniglot_images import OmniglotImages
 from coopetition_interp.tasks.exemplar_label.features.one_hot import OneHotFeatures
+
+
+def _source(value: Any) -> Any:
+    if isinstance(value, Config | Mapping):
+        return value
+    raise ValueError(
+        "features must be a group of fields, or a source such as EmbeddedOmniglot() or "
+        f"FeatureFile(path); got {shortened(value)}"
+    )
+
 
 FeatureSource = Annotated[
     EmbeddedOmniglot
@@ -20,6 +32,7 @@ FeatureSource = Annotated[
     | OmniglotFeatures
     | OmniglotImages,
     Field(discriminator="kind"),
+    BeforeValidator(_source),
 ]
 """A description of features that is saved as JSON, told apart by `kind`, and loaded as a bank."""
 

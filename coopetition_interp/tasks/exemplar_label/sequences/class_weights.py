@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from coopetition_interp.config_class import Config, Text, config_class
+from coopetition_interp.config_class import Config, PathText, config_class
 from coopetition_interp.files.atomic_file import atomic_file
-from coopetition_interp.files.regular_file import read_regular
+from coopetition_interp.files.regular_file import not_there, read_regular
 
 MOST_WEIGHTS_BYTES = 2**28
 
@@ -25,7 +25,7 @@ class ClassWeights(Config):
         path: The file.
     """
 
-    path: Text
+    path: PathText
 
     def load(self) -> Float64[np.ndarray, " n_weights"]:
         """The weights, the first rank's first.
@@ -38,6 +38,8 @@ class ClassWeights(Config):
         try:
             content = json.loads(read_regular(self.path, MOST_WEIGHTS_BYTES))
             weights = np.array(content, dtype=np.float64)
+        except FileNotFoundError:
+            raise FileNotFoundError(not_there("file of class weights", self.path)) from None
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{wrong} ({error})") from error
         if weights.ndim != 1 or not len(weights):

@@ -1,6 +1,7 @@
 """Feature sources survive the way through JSON, and bad descriptions are refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from coopetition_interp.tasks.exemplar_label.features import (
     FeatureFile,
     GaussianFeatures,
     OmniglotFeatures,
+    OmniglotImages,
     OneHotFeatures,
     build_bank,
 )
+from coopetition_interp.tasks.exemplar_label.sequences.class_weights import ClassWeights
 from coopetition_interp.training import ConfigError, RunConfig
 
 SOURCES = [
@@ -47,6 +50,19 @@ def test_numbers_may_be_written_either_way():
     assert type(source.n_classes) is int
 
 
+def test_a_path_may_be_a_path(tmp_path):
+    assert FeatureFile(tmp_path / "a.h5") == FeatureFile(str(tmp_path / "a.h5"))
+    assert OmniglotImages(root=tmp_path) == OmniglotImages(root=str(tmp_path))
+    assert ClassWeights(tmp_path).path == str(tmp_path)
+
+
+def test_a_missing_file_named_by_a_relative_path_is_told_with_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for source in (FeatureFile("a.h5"), ClassWeights("a.json")):
+        with pytest.raises(FileNotFoundError, match=rf"there is no .* {source.path} in {tmp_path}"):
+            source.load()
+
+
 def test_building_loads_the_bank():
     bank = build_bank(OneHotFeatures(3))
     assert torch.equal(bank.features[:, 0].float(), torch.eye(3))
@@ -57,7 +73,8 @@ def test_building_loads_the_bank():
     [
         ({"kind": "laplace"}, "features.kind must be 'embedded_omniglot' or 'gaussian'"),
         ({}, "features.kind is missing"),
-        (3, "features must be a group of fields; got 3"),
+        (3, "features must be a group of fields, or .*; got 3"),
+        (Path("a.h5"), r"or a source such as .* FeatureFile\(path\); got PosixPath"),
         ({"kind": "gaussian", "sd": 1.0}, "features.sd: choose from kind, n_classes"),
         ({"kind": "feature_file"}, "features.path is missing"),
         ({"kind": "feature_file", "path": ""}, "features.path must be text of 1"),
