@@ -39,10 +39,16 @@ class OptimizerState:
     def buffers(self) -> dict[str, Tensor]:
         """Everything a resume needs, by name."""
         kinds = ("parameters", "first_moments", "second_moments")
-        named = {f"packed.{kind}": tensor for kind, tensor in zip(kinds, self.packed, strict=True)}
-        for name, group in zip(self.names[self.n_packed :], self.large, strict=True):
-            named |= {f"{name}.{kind}": tensor for kind, tensor in zip(kinds, group, strict=True)}
-        return {**named, **self.running}
+        groups = zip(
+            ["packed", *self.names[self.n_packed :]], [self.packed, *self.large], strict=True
+        )
+        every = [(f"{n}.{kind}", t) for n, g in groups for kind, t in zip(kinds, g, strict=True)]
+        named: dict[str, Tensor] = {}
+        for name, tensor in [*every, *self.running.items()]:
+            while name in named:  # a parameter may be called "packed", say
+                name += "_"
+            named[name] = tensor
+        return named
 
     def load_buffers(self, saved: dict[str, Tensor], steps_done: int) -> None:
         """Copies back what `buffers` gave.
@@ -105,10 +111,11 @@ def pack_parameters(model: nn.Module) -> OptimizerState:
     """
     trainable = trainable_parameters(model)
     precisions = {str(p.dtype).removeprefix("torch.") for p in trainable.values()}
-    if len(precisions) > 1 or precisions == {"float16"}:
+    if len(precisions) > 1 or precisions <= {"float16", "bfloat16"}:
         raise ValueError(
             f"the model is in {' and '.join(sorted(precisions))}: train it in float32 "
-            "(model.float()); float16 has no room for Adam's moments, and one precision is needed"
+            "(model.float()); half precision has no room for Adam's moments, and all weights need "
+            "one precision"
         )
     packed_names = [name for name, p in trainable.items() if p.numel() < PACKED_BELOW]
     large_names = [name for name in trainable if name not in packed_names]

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_map
 from transformer_lens import HookedRootModule
 
 from coopetition_interp.config_class import ConfigError
@@ -62,7 +62,8 @@ class Task(ABC):
         model: The freshly initialised model.
         evaluation_sequences: Fixed sequences by evaluator; each a batch.
         resolved: What the config left open and the data settled, such as sizes and digests, in
-            JSON's types. Saved with the run; a run is resumed only if it is still the same.
+            JSON's types (numpy's and torch's numbers become them). Saved with the run; a run is
+            resumed only if it is still the same.
         data: The data in words, for the error if it is not the same.
     """
 
@@ -98,9 +99,10 @@ class Task(ABC):
         Returns:
             From a step to the tensors of its batches, stacked: each [task, batch, ...].
         """
+        _, structure = tree_flatten(tasks[0].batch(0))
 
         def at(step: int) -> list[Tensor]:
-            each = [tree_leaves(task.batch(step)) for task in tasks]
+            each = [tensors_in_order(task.batch(step), structure) for task in tasks]
             device = device_of(tasks[0].model)
             return [torch.stack(tensors).to(device) for tensors in zip(*each, strict=True)]
 
@@ -112,6 +114,23 @@ class Task(ABC):
         self.evaluation_sequences = {
             name: moved(batch, device) for name, batch in self.evaluation_sequences.items()
         }
+
+
+def tensors_in_order(batch: Batch, structure: TreeSpec) -> list[Tensor]:
+    """A batch's tensors as an example of this structure has them, however its dictionaries go.
+
+    Raises:
+        ValueError: It is of another structure.
+    """
+    try:
+        tensors = structure.flatten_up_to(batch)
+    except ValueError as error:
+        tensors, told = [], one_line(error, LONGEST_CAUSE)
+    else:
+        told = "something else is where a tensor was"
+    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise ValueError(f"a batch is not built as the first one was ({told})")
+    return tensors
 
 
 def moved(batch: Batch, device: torch.device | str) -> Batch:
@@ -138,13 +157,35 @@ def checked_loss(loss: Any) -> Tensor:
     return loss
 
 
-def _checked_batch(batch: Batch, batch_size: int) -> Batch:
-    for leaf in tree_leaves(batch):
+def by_name(sequences: Any) -> Mapping[str, Batch]:
+    """Sequences by evaluator, found to be so: batches of any size.
+
+    Raises:
+        ConfigError: They are without names, or one is not tensors.
+    """
+    if not isinstance(sequences, Mapping):
+        raise ConfigError(
+            "sequences to evaluate on (a task's evaluation_sequences) are given by name, as "
+            f"{{'mine': sequences}}; got {type(sequences).__name__}"
+        )
+    for name, batch in sequences.items():
+        if not hasattr(batch, "to"):  # a class of one's own may stand for tensors
+            _require_tensors(batch, f"the sequences {shown(name)} to evaluate on are")
+    return sequences
+
+
+def _require_tensors(batch: Batch, what: str) -> None:
+    for leaf in tree_leaves(batch) or [batch]:
         if not isinstance(leaf, Tensor) or leaf.ndim == 0:
             raise ConfigError(
-                "a task's batch is tensors, in tuples, lists or dictionaries, the first dimension "
-                f"of each its sequences; got {shown(leaf)}"
+                f"{what} tensors, in tuples, lists or dictionaries, the first dimension of each "
+                f"its sequences; got {shown(leaf)} (torch.as_tensor makes a tensor of an array)"
             )
+
+
+def _checked_batch(batch: Batch, batch_size: int) -> Batch:
+    _require_tensors(batch, "a task's batch is")
+    for leaf in tree_leaves(batch):
         if len(leaf) != batch_size:
             raise ConfigError(
                 f"a task's batch has the {batch_size} sequences of the config's batch_size, by "

@@ -34,6 +34,7 @@ from coopetition_interp.training.task import (
     Loss,
     checked_loss,
     models_own_loss,
+    tensors_in_order,
 )
 from coopetition_interp.training.training_mode import in_training_mode
 from coopetition_interp.training.unchanged_tensors import UnchangedTensors
@@ -88,7 +89,8 @@ class TrainingStep:
         self.loss = loss
         tensors, self._structure = tree_flatten(example)
         self._example_shapes = _shapes(tensors)
-        scales = torch.zeros(2, device=tensors[0].device, dtype=torch.float32)
+        # Of the weights' own precision: that of float32 would round the steps of float64.
+        scales = self.state.packed[0].new_zeros(2, device=tensors[0].device)
         self._scales_ahead, self._ahead_from = scales.new_empty(0, 2), 0
         inputs = self._graph_inputs(scales, tensors)
         written = list(self.state.buffers().values())
@@ -111,7 +113,8 @@ class TrainingStep:
             The loss before the step, without any L2 penalty.
 
         Raises:
-            ValueError: If the batch has another shape than the example given at the start.
+            ValueError: If the batch is built otherwise, or has another shape, than the example
+                given at the start.
             RuntimeError: If the model's parameters were replaced since, as `.to()` does, or another
                 tensor that the step reads was changed.
         """
@@ -141,9 +144,9 @@ class TrainingStep:
         return losses
 
     def _tensors_of(self, batch: Batch) -> list[Tensor]:
-        tensors, structure = tree_flatten(batch)
+        tensors = tensors_in_order(batch, self._structure)
         shapes = _shapes(tensors)
-        if structure != self._structure or shapes != self._example_shapes:
+        if shapes != self._example_shapes:
             raise ValueError(
                 f"the training step was built for a batch of tensors {self._example_shapes}; got "
                 f"{shapes}"
@@ -159,8 +162,7 @@ class TrainingStep:
         if not 0 <= step - self._ahead_from < len(self._scales_ahead):
             steps = range(step, step + STEPS_AHEAD)
             table = [self.optimizer.scales_at(each, self.n_steps) for each in steps]
-            device = self._scales_ahead.device
-            self._scales_ahead = torch.tensor(table, device=device, dtype=torch.float32)
+            self._scales_ahead = self._scales_ahead.new_tensor(table)
             self._ahead_from = step
         return self._scales_ahead[step - self._ahead_from]
 

@@ -12,9 +12,9 @@ from transformer_lens import HookedRootModule
 from coopetition_interp.interventions import bind, bind_phases
 from coopetition_interp.training import OptimizerConfig, TrainingStep
 from coopetition_interp.training.grouped_step import GroupedStep, MemberStep
-from coopetition_interp.training.optimizer_state import PACKED_BELOW
+from coopetition_interp.training.optimizer_state import PACKED_BELOW, pack_parameters
 from coopetition_interp.training.shapes_together import LossesDifferError, require_one_loss
-from coopetition_interp.training.task import ClampedModel
+from coopetition_interp.training.task import ClampedModel, Task
 
 N_LABELS, N_STEPS, RATE = 5, 4, 1e-2
 
@@ -77,6 +77,17 @@ class OneNumber(Small):
 
     def hidden(self, tokens):
         return self.table[tokens] * self.scale
+
+
+class NamedPacked(Small):
+    """With a large parameter whose name is that of the buffer of the small ones."""
+
+    def between(self):
+        self.packed = nn.Parameter(torch.zeros(PACKED_BELOW // 8, 8))
+        self.register_buffer("shift", torch.zeros(8))
+
+    def hidden(self, tokens):
+        return self.table[tokens] + self.packed[tokens]
 
 
 class OnlyLarge(Small):
@@ -156,6 +167,7 @@ def grouped(model, seen):
         (TwiceInTraining, 0),
         (OneNumber, 0),
         (OnlyLarge, 0),
+        (NamedPacked, 0),
     ],
 )
 def test_weights_are_those_of_a_plain_loop(kind, lowest, steps):
@@ -198,3 +210,48 @@ def test_what_is_written_in_place_in_a_list_is_refused_too():
 
     with pytest.raises(ValueError, match="in place, which no checkpoint keeps"):
         TrainingStep(Small(), OptimizerConfig(), N_STEPS, batches()[0], compile=False, loss=follows)
+
+
+def test_what_is_saved_of_each_parameter_has_a_name_of_its_own():
+    state = pack_parameters(NamedPacked())
+    saved = {name: torch.rand_like(tensor) for name, tensor in state.buffers().items()}
+    state.load_buffers(saved, steps_done=3)
+    assert len(saved) == 6
+    for one, other in zip(state.buffers().values(), saved.values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_model_in_float64_is_trained_in_float64():
+    seen, model, expected = batches(), Small().double(), Small().double()
+    by_torch(expected, seen)
+    alone(model, seen)
+    torch.testing.assert_close(model.table, expected.table, rtol=1e-9, atol=1e-12)
+
+
+class InAnyOrder(Task):
+    def batch(self, step):
+        batch = batches()[step]
+        return batch if step % 2 == 0 else dict(reversed(batch.items()))
+
+    def loss(self, run_model, batch):
+        return loss(run_model, batch)
+
+
+def test_a_batchs_dictionary_may_go_in_another_order():
+    task = InAnyOrder(Small(), {})
+    model, expected = Small(), Small()
+    by_torch(expected, batches())
+    alone(model, [task.batch(step) for step in range(N_STEPS)])
+    torch.testing.assert_close(model.table, expected.table, rtol=1e-3, atol=1e-5)
+    together = InAnyOrder.batches_together([task, task])
+    for step, batch in enumerate(batches()):
+        for stacked, leaf in zip(together(step), tree_leaves(batch), strict=True):
+            assert torch.equal(stacked[1], leaf)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tokens": torch.zeros(16)}, torch.zeros(16), {"tokens": None, "labels": None}]
+)
+def test_a_batch_that_is_built_otherwise_is_told(wrong):
+    with pytest.raises(ValueError, match="a batch is not built as the first one was"):
+        alone(Small(), [batches()[0], wrong])

@@ -447,9 +447,11 @@ def test_other_buffers_that_training_changes_are_refused(changes, told, tmp_path
         train(NORMALISED.replace(**changes), tmp_path / "run", progress=False)
 
 
-@pytest.mark.parametrize("precision", [torch.float16, None])
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, None])
 def test_half_and_mixed_precision_are_refused(precision):
     model = CONFIG.fresh_model({})
     model.unembed.to(torch.float64) if precision is None else model.to(precision)
-    with pytest.raises(ValueError, match=r"the model is in float(16|32 and float64): train it in"):
+    with pytest.raises(
+        ValueError, match=r"the model is in (b?float16|float32 and float64): train it in"
+    ):
         TrainingStep(model, OptimizerConfig(), 3, draw(4, 0, 8), compile=False)
