@@ -10,12 +10,14 @@ Where other work keeps the cores busy, one thread is the fastest: `torch.set_num
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from coopetition_interp.analysis.attention_strengths import head_strengths
@@ -27,14 +29,17 @@ from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransform
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
 from coopetition_interp.training.run import Run, load_weights
 from coopetition_interp.training.run_directory import RunDirectory
-from coopetition_interp.training.task import moved
+from coopetition_interp.training.task import by_name, moved
 
 MeasuredOn = TypeVar("MeasuredOn")
+Moment = int | float | Literal["first", "last"]
+Checkpoints = Iterable[Moment] | Moment | Literal["all"] | None
+"""One or several of a run's checkpoints, by sequences seen, or "first" or "last"; all if None."""
 
 
 def checkpoint_models(
     run: Run,
-    checkpoints: Iterable[int] | None = None,
+    checkpoints: Checkpoints = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> Iterator[tuple[int, ExemplarLabelTransformer]]:
@@ -42,7 +47,8 @@ def checkpoint_models(
 
     Args:
         run: The run.
-        checkpoints: Sequences seen at the checkpoints; None for all.
+        checkpoints: Sequences seen at the checkpoints, or "first" or "last", one or several; None
+            for all.
         device: Where the model runs.
         progress: Show a progress bar.
 
@@ -72,8 +78,8 @@ def spread_checkpoints(run: Run, n: int) -> list[int]:
 def over_checkpoints(
     run: Run,
     sequences: MeasuredOn,
-    measure: Callable[[ExemplarLabelTransformer, MeasuredOn], pd.DataFrame],
-    checkpoints: Iterable[int] | None = None,
+    measure: Callable[[ExemplarLabelTransformer, MeasuredOn], Any],
+    checkpoints: Checkpoints = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -84,8 +90,9 @@ def over_checkpoints(
             (`active_at(run.config.clamps, seen)`).
         sequences: Handed to the measure: `Sequences`, or whatever else it takes, such as the
             evaluators' sequences by name for `evaluate`.
-        measure: Any analysis here, from a model and sequences to a table. It gets the same model
-            object each time, with other weights, and must not keep or change it.
+        measure: Any analysis here, from a model and sequences to a table; or to a number (a table's
+            column `value`), or to several by name. It gets the same model object each time, with
+            other weights, and must not keep or change it.
         checkpoints: As for `checkpoint_models`.
         device: As for `checkpoint_models`.
         progress: As for `checkpoint_models`.
@@ -95,6 +102,7 @@ def over_checkpoints(
 
     Raises:
         RunError: See `checkpoint_models`.
+        TypeError: The measure gave something else.
     """
     models = checkpoint_models(run, checkpoints, device, progress)
     return one_table((seen, measure(model, sequences)) for seen, model in models)
@@ -103,7 +111,7 @@ def over_checkpoints(
 def evaluate_checkpoints(
     run: Run,
     clamps: Iterable[Clamp] = (),
-    checkpoints: Iterable[int] | None = None,
+    checkpoints: Checkpoints = None,
     sequences: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
@@ -130,7 +138,7 @@ def evaluate_checkpoints(
     chosen = chosen_checkpoints(run, checkpoints)
     bound = _bound_at_checkpoints(clamps, run, device)
     sequences = run.evaluation_sequences if sequences is None else sequences
-    batches = {name: moved(batch, device) for name, batch in sequences.items()}
+    batches = {name: moved(batch, device) for name, batch in by_name(sequences).items()}
     models = checkpoint_models(run, chosen, device, progress)
     return one_table(
         (seen, run.config.evaluator(model, bound.at(seen))(batches)) for seen, model in models
@@ -141,7 +149,7 @@ def strengths_over_checkpoints(
     run: Run,
     sequences: Sequences,
     clamps: Iterable[Clamp] = (),
-    checkpoints: Iterable[int] | None = None,
+    checkpoints: Checkpoints = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -185,16 +193,47 @@ def _bound_at_checkpoints(
     return bind_phases(clamps, run.model("first", device))
 
 
-def one_table(tables: Iterable[tuple[int, pd.DataFrame]]) -> pd.DataFrame:
-    """Tables of several moments as one, with `sequences_seen` as first column."""
+def one_table(tables: Iterable[tuple[int, Any]]) -> pd.DataFrame:
+    """What was measured at several moments as one table, `sequences_seen` its first column.
+
+    Raises:
+        TypeError: See `_as_table`.
+        ValueError: A table has such a column itself.
+    """
     joined = []
-    for seen, table in tables:
+    for seen, measured in tables:
+        table = _as_table(measured)
+        if "sequences_seen" in table:
+            raise ValueError(
+                "the measure's table has a column sequences_seen, which is added to it: leave it "
+                "out, or give it another name"
+            )
         table.insert(0, "sequences_seen", seen)
         joined.append(table)
     return pd.concat(joined, ignore_index=True) if joined else pd.DataFrame()
 
 
-def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]:
+def _as_table(measured: Any) -> pd.DataFrame:
+    """What a measure gave as a table: numbers by name are a row, one number is its `value`.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(measured, pd.DataFrame):
+        return measured.copy(deep=False)
+    named = isinstance(measured, Mapping | pd.Series)
+    row = dict(measured) if named else {"value": measured}
+    row = {n: v.item() if isinstance(v, Tensor) and v.ndim == 0 else v for n, v in row.items()}
+    allowed = (numbers.Real, np.bool_, *([str] if named else []))
+    if not row or not all(isinstance(value, allowed) for value in row.values()):
+        raise TypeError(
+            "a measure gives a table (a pandas DataFrame), a number, or numbers by name; got "
+            f"{shortened(measured)}"
+        )
+    return pd.DataFrame([row])
+
+
+def chosen_checkpoints(run: Run, checkpoints: Checkpoints) -> list[int]:
     """Sequences seen at the chosen checkpoints of a run; None chooses all.
 
     Raises:
@@ -204,10 +243,13 @@ def chosen_checkpoints(run: Run, checkpoints: Iterable[int] | None) -> list[int]
     if not isinstance(run, Run):
         raise TypeError(f"the run is one that load_run or train gave; got {shortened(run)}")
     kept = run.checkpoints
-    if checkpoints is None:
+    if checkpoints is None or (isinstance(checkpoints, str) and checkpoints == "all"):
         run.checkpoint_path("first")  # a run without checkpoints is an error, not an empty table
         return kept
-    chosen = list(checkpoints)
-    for missing in sorted(set(chosen) - set(kept)):
-        run.checkpoint_path(missing)  # says what is wrong, before any time is spent
-    return chosen
+    if isinstance(checkpoints, Tensor | np.ndarray):
+        checkpoints = checkpoints.tolist()
+    chosen: Any = checkpoints
+    if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+        chosen = [chosen]
+    # The path of one that is not there says what is wrong, before any time is spent.
+    return [int(run.checkpoint_path(each).stem) for each in chosen]

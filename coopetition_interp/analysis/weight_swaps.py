@@ -16,7 +16,7 @@ At d_model 64, 2 layers, 2 pairs and 12,800 labels, one core takes about 9 ms pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from coopetition_interp.analysis.checkpoints import chosen_checkpoints
+from coopetition_interp.analysis.checkpoints import Checkpoints, chosen_checkpoints
 from coopetition_interp.interventions.grafts import weight_depth
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.tasks.exemplar_label.config import ExemplarLabelConfig
@@ -64,7 +64,7 @@ def weight_swap(
     sequences: Mapping[str, Sequences],
     fixed: Half,
     fixed_at: int,
-    checkpoints: Iterable[int] | None = None,
+    checkpoints: Checkpoints = None,
     layer: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,

@@ -160,9 +160,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     clamps = run.config.clamps
     if options.clamp is not None:
         clamps = tuple(parse_clamp(text) for text in options.clamp)
-    every = options.at == "all"
-    checkpoints = None if every else [int(run.checkpoint_path(options.at).stem)]
-    table = evaluate_checkpoints(run, clamps, checkpoints, progress=every)
+    table = evaluate_checkpoints(run, clamps, options.at, progress=options.at == "all")
     result = table[[*table.columns[1:], "sequences_seen"]]
     if options.out is None:
         print(result.to_string(index=False))
@@ -182,7 +180,7 @@ def add_thin(commands) -> None:
         "thin",
         "copy a run with a few checkpoints only",
         "Keeps config, metrics and, in half precision, the checkpoints nearest to the start, to\n"
-        "Flip's peak and crossing, and to the end.",
+        "Flip's peak and crossing (of a run that measures it), and to the end.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 
+from coopetition_interp.config_class import shortened
 from coopetition_interp.interventions.model_weights import weights_of
 from coopetition_interp.training.machine import put_on, require_default_device
 from coopetition_interp.training.run_directory import RunDirectory, RunError, read_tensors
 from coopetition_interp.training.run_records import RunStatus
 from coopetition_interp.training.run_state import status_of
+from coopetition_interp.training.task import by_name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,13 +86,15 @@ class Run:
         kept = self.checkpoints
         if not kept:
             raise RunError(f"{self.path} holds no checkpoints")
-        if isinstance(sequences_seen, str):
-            if sequences_seen not in ("first", "last"):
-                raise RunError(
-                    f"{sequences_seen!r} is no checkpoint of {self.path}: give a number of "
-                    'sequences seen, "first" or "last"'
-                )
+        if isinstance(sequences_seen, str) and sequences_seen in ("first", "last"):
             sequences_seen = kept[0] if sequences_seen == "first" else kept[-1]
+        if not isinstance(sequences_seen, numbers.Real | Tensor) or isinstance(
+            sequences_seen, bool
+        ):
+            raise RunError(
+                f"{shortened(sequences_seen)} is no checkpoint of {self.path}: give a number of "
+                'sequences seen, "first" or "last"'
+            )
         if sequences_seen not in kept:
             nearest = min(kept, key=lambda seen: abs(seen - sequences_seen))
             raise RunError(
@@ -178,7 +183,7 @@ class Run:
         Raises:
             RunError: The data are not those that it was begun with.
         """
-        return self.config.make_evaluation_sequences(self)
+        return by_name(self.config.make_evaluation_sequences(self))
 
 
 @contextmanager

@@ -95,6 +95,60 @@ def test_a_graft_fixes_what_checkpoints_share(short_run, sequences):
     assert table.loss.iloc[0] != pytest.approx(plain.loss.iloc[0], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("checkpoints", "expected"),
+    [
+        *(("last", [1920]), (["last"], [1920]), (("first", 640.0), [0, 640]), ("all", None)),
+        *((640, [640]), (np.float64(640), [640]), (np.array([640]), [640])),
+        *((torch.tensor(640), [640]), ({640}, [640])),
+    ],
+)
+def test_checkpoints_are_chosen_one_or_several(checkpoints, expected, short_run, sequences):
+    chosen = evaluate_checkpoints(
+        short_run, checkpoints=checkpoints, sequences={"train": sequences[:8]}
+    )
+    assert list(chosen.sequences_seen) == (expected or short_run.checkpoints)
+
+
+@pytest.mark.parametrize("checkpoints", [["end"], "end", [None], [True], 640.5, [[640]]])
+def test_what_is_no_checkpoint_is_told(checkpoints, short_run):
+    with pytest.raises(RunError, match=r"is no checkpoint of .* \"first\" or|has no checkpoint at"):
+        evaluate_checkpoints(short_run, checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize(
+    ("measured", "row"),
+    [
+        (2.5, {"value": 2.5}),
+        (np.float32(2.5), {"value": 2.5}),
+        (torch.tensor(2.5), {"value": 2.5}),
+        ({"loss": 2.5, "kind": "mine"}, {"loss": 2.5, "kind": "mine"}),
+        ({"loss": torch.tensor(2.5)}, {"loss": 2.5}),
+        (pd.Series({"loss": 2.5, "n": 3.0}), {"loss": 2.5, "n": 3.0}),
+    ],
+)
+def test_a_measure_may_give_numbers(measured, row, short_run):
+    table = over_checkpoints(short_run, None, lambda model, _: measured, "last")
+    assert table.to_dict("records") == [{"sequences_seen": 1920, **row}]
+
+
+def test_a_measure_that_gives_no_table_is_told(short_run):
+    for measured in (None, "text", [1.0, 2.0], {"loss": [1.0]}, {}, torch.ones(2)):
+        with pytest.raises(TypeError, match=r"a measure gives a table .*; got"):
+            over_checkpoints(short_run, None, lambda model, _, given=measured: given, "last")
+    mine = pd.DataFrame({"value": [1.0]})
+    assert len(over_checkpoints(short_run, None, lambda model, _: mine, ["first", "last"])) == 2
+    assert list(mine) == ["value"]
+    mine["sequences_seen"] = 0
+    with pytest.raises(ValueError, match="has a column sequences_seen"):
+        over_checkpoints(short_run, None, lambda model, _: mine)
+
+
+def test_sequences_to_evaluate_on_have_names(short_run, sequences):
+    with pytest.raises(ValueError, match=r"given by name, as {'mine': sequences}; got Sequences"):
+        evaluate_checkpoints(short_run, sequences=sequences)
+
+
 def test_a_checkpoint_that_is_not_there_is_an_error_before_any_work(short_run, sequences):
     def measure(model, sequences):
         raise AssertionError("nothing should be measured")
