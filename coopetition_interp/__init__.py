@@ -2,7 +2,7 @@
 
     import coopetition_interp as ci
 
-gives what a notebook needs; each name is imported when it is first used.
+gives what a notebook needs; nearly every name is imported when it is first used.
 
 Threads of torch that wait for each other sleep instead of spinning, so that a busy machine is not
 made busier: OMP_WAIT_POLICY is set to PASSIVE here unless it, or GOMP_SPINCOUNT, is set already.
@@ -78,7 +78,11 @@ _ROOMS = {
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
-__all__ = ["__version__", *sorted(_ROOM_OF)]
+# At once and not when it is first used: its submodule of that name would stand in its place. What
+# else is in there is imported from it as from any other.
+from coopetition_interp.config_class import config_class as config_class  # noqa: E402
+
+__all__ = ["__version__", "config_class", *sorted(_ROOM_OF)]
 
 
 def __getattr__(name: str) -> Any:

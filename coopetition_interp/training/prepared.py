@@ -12,6 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from coopetition_interp.interventions import ByPhase
+from coopetition_interp.training.built_task import checked_task
 from coopetition_interp.training.config_to_train import require_own_task
 from coopetition_interp.training.freed_memory import keep_freed_memory
 from coopetition_interp.training.machine import require_real_tensors
@@ -35,11 +36,11 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
     """The task of a config, on a device, from the weights it starts from.
 
     Raises:
-        ConfigError: See `require_real_tensors` and `require_own_task`.
+        ConfigError: See `require_real_tensors`, `require_own_task` and `checked_task`.
     """
     require_real_tensors()
     require_own_task(config)
-    task = config.build()
+    task = checked_task(config.build())
     if config.start_from is not None:
         load_weights(task.model, config.start_from)
     task.to(device)

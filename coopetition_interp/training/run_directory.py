@@ -207,6 +207,8 @@ class RunDirectory:
         return self.path / "checkpoints" / f"{sequences_seen:012d}.safetensors"
 
     def _read(self, path: Path, mend: str) -> dict[str, Any]:
+        if (run := self.run_around()) is not None:
+            raise MissingFileError(f"{self.path} is a part of a run: give its directory, {run}")
         try:
             return read_json_object(path)
         except FileNotFoundError as error:
@@ -216,6 +218,13 @@ class RunDirectory:
             ) from error
         except UnreadableFileError as error:
             raise RunError(f"{error}: {mend}") from error
+
+    def run_around(self) -> Path | None:
+        """The run that this path is a file or folder in, if it is no directory of a run itself."""
+        if (self.path / "config.json").is_file():
+            return None
+        above = [p for p in list(self.path.parents)[:2] if (p / "config.json").is_file()]
+        return above[0] if above and self.path.exists() else None
 
     # Writing -------------------------------------------------------------------------------
 

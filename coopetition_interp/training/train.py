@@ -108,7 +108,9 @@ def resume(
         KeyboardInterrupt: A signal ended it, as in `train`.
     """
     if not (Path(out) / "config.json").exists():
-        raise RunError(f"{out} holds no run to resume: there is no config.json")
+        within = RunDirectory(out).run_around()
+        mend = "" if within is None else f". It is a part of one: give its directory, {within}"
+        raise RunError(f"{out} holds no run to resume: there is no config.json{mend}")
     with RunDirectory(out) as directory:
         begun_with = directory.read_config()
         resolved = directory.read_resolved(begun_with)

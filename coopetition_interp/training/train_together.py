@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from coopetition_interp.config_class import ConfigError
+from coopetition_interp.config_class import ConfigError, shortened
 from coopetition_interp.interruption import Interrupted, Interruption
 from coopetition_interp.training.config_to_train import require_config
 from coopetition_interp.training.group_member import Member
@@ -34,8 +34,8 @@ from coopetition_interp.training.weights_and_biases import MetricsLog
 
 
 def train_together(
-    configs: Sequence[RunConfig],
-    out: str | Path | Sequence[str | Path],
+    configs: Iterable[RunConfig],
+    out: str | Path | Iterable[str | Path],
     *,
     progress: bool = True,
 ) -> list[Run]:
@@ -66,6 +66,7 @@ def train_together(
             others are finished.
         KeyboardInterrupt: A signal ended it, with all saved, as in `train`.
     """
+    configs = _listed(configs)
     paths = _paths(configs, out)
     require_one_form(paths, [form_of_config(config) for config in configs])
     with ExitStack() as stack:
@@ -83,13 +84,18 @@ def train_together(
     return [load_run(path) for path in paths]
 
 
-def _paths(configs: Sequence[RunConfig], out: str | Path | Sequence[str | Path]) -> list[Path]:
-    if isinstance(configs, RunConfig):
-        raise TypeError("configs are given in a list, as [config]")
-    for config in configs:
+def _listed(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    if not isinstance(configs, Iterable) or isinstance(configs, str | Mapping):
+        raise TypeError(f"configs are given in a list, as [config]; got {shortened(configs)}")
+    listed = list(configs)
+    for config in listed:
         require_config(config)
-    if not configs:
+    if not listed:
         raise ConfigError("there are no runs to train: give at least one config")
+    return listed
+
+
+def _paths(configs: Sequence[RunConfig], out: str | Path | Iterable[str | Path]) -> list[Path]:
     if isinstance(out, str | Path):
         paths = [Path(out) / config.name for config in configs]
         mend = "give each config a name of its own"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 import torch
 from own_task import FirstTokenConfig, FirstTokenTask, draw
@@ -27,10 +30,19 @@ from coopetition_interp.interventions import (
     During,
     GraftIn,
     GraftOut,
+    bind,
     clamp_to_dict,
     run_clamped,
 )
-from coopetition_interp.training import ConfigError, RunError, train, train_together
+from coopetition_interp.training import (
+    ConfigError,
+    RunError,
+    Schedule,
+    load_run,
+    resume,
+    train,
+    train_together,
+)
 
 TOKENS = draw(8, 0, 8)
 
@@ -181,6 +193,94 @@ def test_batches_and_losses_of_another_kind_are_told(way, together, tmp_path):
     with pytest.raises(ValueError, match=TOLD[way]):
         go(tmp_path / "run", progress=False)
     assert not list(tmp_path.rglob("config.json"))
+
+
+@config_class
+class MadeConfig(FirstTokenConfig):
+    """Its task is changed by whoever makes the config's class act."""
+
+    task: Literal["made"] = "made"
+    changes: ClassVar[dict[str, object]] = {}
+
+    def build(self):
+        task = super().build()
+        for name, value in self.changes.items():
+            setattr(task, name, value)
+        return task
+
+
+MADE_CONFIG = MadeConfig(
+    n_sequences=64, n_threads=1, evaluate_at=Schedule(every=64), checkpoint_at=Schedule(every=64)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"evaluation_sequences": TOKENS}, "are given by name, .*; got Tensor"),
+        ({"evaluation_sequences": [TOKENS]}, "are given by name, .*; got list"),
+        ({"evaluation_sequences": {"all": TOKENS.numpy()}}, "'all' to evaluate on are tensors"),
+        ({"evaluation_sequences": {"all": TOKENS.tolist()}}, "'all' to evaluate on are tensors"),
+        ({"evaluation_sequences": {"all": None}}, "'all' to evaluate on are tensors"),
+        ({"resolved": [1]}, "a task's resolved is a dictionary with names"),
+        ({"resolved": {1: 2}}, "a task's resolved is a dictionary with names"),
+        ({"resolved": {"share": float("nan")}}, "resolved: share is saved in JSON"),
+        ({"resolved": {"names": {"a"}}}, "resolved: names is saved in JSON"),
+        ({"resolved": {"device": "cpu"}}, "device is kept by every run: name it otherwise"),
+    ],
+)
+def test_what_a_task_is_made_of_is_told(changes, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(MadeConfig, "changes", changes)
+    with pytest.raises(ConfigError, match=told):
+        train(MADE_CONFIG, tmp_path / "run", progress=False)
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_task_may_settle_numbers_of_numpys_and_torchs(tmp_path, monkeypatch):
+    settled = {
+        "n": np.int64(3),
+        "share": np.float32(0.5),
+        "counts": np.arange(2),
+        "sizes": (1, torch.tensor(2)),
+    }
+    monkeypatch.setattr(MadeConfig, "changes", {"resolved": settled})
+    run = train(MADE_CONFIG, tmp_path / "run", progress=False)
+    expected = {"n": 3, "share": 0.5, "counts": [0, 1], "sizes": [1, 2]}
+    assert {name: run.resolved[name] for name in settled} == expected
+    assert resume(run.path, n_sequences=96, progress=False).config.n_sequences == 96
+
+
+def test_configs_to_train_together_may_come_one_by_one(tmp_path):
+    configs = (MADE_CONFIG.replace(name=name) for name in "ab")
+    runs = train_together(configs, tmp_path, progress=False)
+    assert [run.path.name for run in runs] == ["a", "b"]
+
+
+def test_a_part_of_a_run_is_not_taken_for_one(short_run):
+    parts = (
+        short_run.path / "config.json",
+        short_run.checkpoint_path(),
+        short_run.path / "checkpoints",
+    )
+    for part in parts:
+        for open_it in (load_run, resume):
+            with pytest.raises(RunError, match=rf"give its directory, {short_run.path}$"):
+                open_it(part)
+
+
+def test_a_run_is_not_taken_for_a_checkpoint(short_run):
+    with pytest.raises(ValueError, match=r"is a folder, not a .*checkpoint_path\(\)"):
+        bind([GraftIn(short_run.path, 0)], short_run.model())
+    with pytest.raises(ValueError, match=r"got \w*Run: take its checkpoint_path\(\)"):
+        GraftIn(short_run, 0)
+
+
+def test_the_decorator_of_configs_is_at_the_top():
+    code = (
+        "import coopetition_interp as ci; from coopetition_interp.config_class import Config;"
+        "import coopetition_interp.training; ci.config_class(type('Mine', (Config,), {}))()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_weights_and_biases_without_a_key_is_told(short_config, tmp_path, monkeypatch):
