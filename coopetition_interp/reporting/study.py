@@ -229,10 +229,10 @@ class Study:
         measuring them. Features are left out: a sweep may be given a file of them, and `setting`
         says which they are.
         """
-        if self.packed or not self.is_finished(name):
-            return ""
         if name not in self._differences:
-            planned = next(run for run in self.plan if run.name == name)
+            planned = next((run for run in self.plan if run.name == name), None)
+            if self.packed or planned is None or not self.is_finished(name):
+                return ""
             others = (self.difference(need) for need in planned.needs)
             told = [other_config(planned, self.path / name, ("features",)), *others]
             self._differences[name] = next(filter(None, told), "")
