@@ -97,6 +97,7 @@ class GroupedStep:
             member.state.share_with(member.model)
         leaves, self._structure = tree_flatten(first.example)
         self._device = leaves[0].device
+        self._dtype = self._groups[0][0].dtype
         self._batch_size = len(leaves[0])
         self._eps = self._of_each([member.optimizer.eps for member in members])
         self._penalties = [
@@ -118,7 +119,7 @@ class GroupedStep:
         steps = range(self.steps_done, stop)
         table = [[member.scales_at(step) for member in self._members] for step in steps]
         shape = (len(steps), len(self._members), N_SCALES)
-        scales = torch.tensor(table, device=self._device, dtype=torch.float32).reshape(shape)
+        scales = torch.tensor(table, device=self._device, dtype=self._dtype).reshape(shape)
         return scales.transpose(1, 2).contiguous()
 
     def n_at_once(self, batches: list[Tensor]) -> int:
@@ -166,7 +167,7 @@ class GroupedStep:
             held = clamps.tensors
             # Each by itself, as fields are numbers: [run] for each number.
             shape = (N_SCALES, len(self._members))
-            scales = torch.zeros(shape, device=self._device, dtype=torch.float32)
+            scales = torch.zeros(shape, device=self._device, dtype=self._dtype)
             inputs = [*state, scales, *held, *batches]
             operations = partial(self._step_operations, clamps)
             first = self._members[0]
@@ -230,7 +231,7 @@ class GroupedStep:
         parameter.sub_(size * first / (second.sqrt() * root + _along(self._eps, g)))
 
     def _of_each(self, numbers: Sequence[float]) -> Float[Tensor, " n_runs"]:
-        return torch.tensor(numbers, device=self._device, dtype=torch.float32)
+        return torch.tensor(numbers, device=self._device, dtype=self._dtype)
 
 
 def _stacked(groups: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -221,10 +221,11 @@ def test_what_is_saved_of_each_parameter_has_a_name_of_its_own():
         assert torch.equal(one, other)
 
 
-def test_a_model_in_float64_is_trained_in_float64():
+@pytest.mark.parametrize("steps", [alone, grouped])
+def test_a_model_in_float64_is_trained_in_float64(steps):
     seen, model, expected = batches(), Small().double(), Small().double()
     by_torch(expected, seen)
-    alone(model, seen)
+    steps(model, seen)
     torch.testing.assert_close(model.table, expected.table, rtol=1e-9, atol=1e-12)
 
 
