@@ -47,8 +47,8 @@ def train_together(
     bits, also when interrupted or killed and gone on with. A run that ends or fails leaves the
     group, and the others go on.
 
-    Runs that are there already are gone on with, finished ones left as they are: to resume, call it
-    again. Each may also be gone on with alone, by `resume`.
+    Runs that are there already are gone on with, finished ones left as they are, also those that
+    were made longer: to resume, call it again. Each may also be gone on with alone, by `resume`.
 
     Args:
         configs: The runs.
@@ -110,13 +110,16 @@ def _paths(configs: Sequence[RunConfig], out: str | Path | Iterable[str | Path])
 
 
 def _is_begun(directory: RunDirectory, config: RunConfig) -> bool:
-    """Whether the directory holds this run.
+    """Whether the directory holds this run, or finished, a longer one than it.
 
     Raises:
         RunError: It holds another.
     """
     is_begun = directory.config_path.exists()
-    if not is_begun or directory.read_config() != config:
+    if is_begun and (there := directory.read_config()) != config:
+        is_longer = there.n_sequences > config.n_sequences and is_finished(directory, there)
+        is_begun = is_longer and there.replace(n_sequences=config.n_sequences) == config
+    if not is_begun:
         directory.require_new()
     return is_begun
 

@@ -143,6 +143,17 @@ def test_the_same_runs_have_the_same_bits_whenever_they_are_stopped(
     assert furthest(resume(by_itself, progress=False), together[1]) < ROUNDING
 
 
+def test_a_run_that_was_made_longer_meanwhile_is_left_so(short_config, tmp_path):
+    configs = [short_config.replace(n_sequences=64, name=name) for name in "ab"]
+    train_together(configs, tmp_path, progress=False)
+    resume(tmp_path / "a", n_sequences=96, progress=False)
+    runs = train_together(configs, tmp_path, progress=False)
+    assert [run.config.n_sequences for run in runs] == [96, 64]
+    RunDirectory(tmp_path / "a").write_status("interrupted", 64)
+    with pytest.raises(RunError, match="a holds"):
+        train_together(configs, tmp_path, progress=False)
+
+
 def test_a_run_that_fails_leaves_the_others(short_config, tmp_path):
     bad = short_config.with_overrides([*DIVERGING, "name=bad", "n_sequences=640"])
     configs = [bad.replace(name="good", optimizer=short_config.optimizer), bad]
