@@ -95,6 +95,7 @@ def test_what_a_notebook_or_a_function_defines_is_refused_likewise(tmp_path, mon
         require_sendable(Local())
     Local.__module__, Local.__qualname__ = "__main__", "Local"
     monkeypatch.setattr(sys.modules["__main__"], "Local", Local, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
     require_sendable(Local())  # a script's, which each process runs again
     monkeypatch.delattr(sys.modules["__main__"], "__file__")
     with pytest.raises(ConfigError, match="Local is defined in a notebook, which the process"):
