@@ -64,7 +64,8 @@ def record_training(
     if any(_draws(node) for node in recorded.graph.nodes):
         raise ValueError(_NO_DRAWS)
     storages = {tensor.untyped_storage().data_ptr() for tensor in trained}
-    for tensor in constants(recorded):
+    held = constants(recorded)
+    for tensor in held:
         if tensor.untyped_storage().data_ptr() in storages:
             name = name_in(model, tensor) or "weights"
             raise ValueError(
@@ -72,7 +73,7 @@ def record_training(
                 f"reaches it: take run_model.parameters[{name!r}] in the loss (and run_model in "
                 "place of the model), or for an L2 penalty the config's optimizer.l2"
             )
-    read = {tensor.untyped_storage().data_ptr() for tensor in constants(recorded)}
+    read = {tensor.untyped_storage().data_ptr() for tensor in held}
     for attribute in changed:
         before = (tensor.untyped_storage().data_ptr() for tensor in attribute.before)
         if attribute.counts or not read.isdisjoint(before):

@@ -9,7 +9,7 @@ from typing import Any
 
 from coopetition_interp.config_class import shortened
 from coopetition_interp.interventions.serialise import NOT_KNOWN_HERE, was_run_as_script
-from coopetition_interp.one_line import LONGEST_CAUSE, one_line
+from coopetition_interp.one_line import LONGEST_CAUSE, clipped, one_line
 from coopetition_interp.training.going_on import TASK_MODULE, own_modules_in
 from coopetition_interp.training.run_config import RunConfig, UnknownTaskError
 from coopetition_interp.training.run_records import RunError
@@ -50,5 +50,5 @@ def _where_it_was(module: Any) -> str:
         return ""
     if was_run_as_script(module):
         return " (it was in a script or notebook: run its definition first)"
-    name = shortened(module)
-    return f" (it was in {name}: on the command line, add `--import {quote(name[1:-1])}`)"
+    word = quote(clipped(module))
+    return f" (it was in {shortened(module)}: on the command line, add `--import {word}`)"
