@@ -53,10 +53,11 @@ def draw(tables: Tables) -> go.Figure:
 
 WHY = """
 In-context learning comes later in each of three seeds, 1.9, 3.2 and 4.9 times as late, but ratios
-so far apart leave an interval from -0.3 to 7: more seeds would tell. It does not last longer in
-runs so short: at exponent 1 it has fallen by 0.05 to 0.07 from its highest, 0.72 to 0.82, at the
-end of 2M sequences, under equal frequencies by less than 0.01 from 0.98. That is not judged, since
-the figure's rules do not ask for it.
+so far apart leave an interval from -0.3 to 7: more seeds would tell. Whether it lasts longer cannot
+be seen in runs so short: at exponent 1 it has fallen by 0.05 to 0.07 from its highest, 0.72 to
+0.82, at the end of 2M sequences, under equal frequencies by less than 0.01 from 0.98. The curves at
+exponent 1 move by as much from one evaluation to the next, so that may be chance; the figure's
+rules do not ask for it.
 """
 
 PUBLISHED = {
