@@ -14,6 +14,7 @@ from typing import Any
 from coopetition_interp.config_class import ConfigError
 from coopetition_interp.interruption import FROM_PARENT, STOPPING, exit_code, interruptible
 from coopetition_interp.sweeps.sendable import require_sendable
+from coopetition_interp.sweeps.sent_call import UNGUARDED
 from coopetition_interp.training import RunError
 
 _INTERRUPTED = {128 + signum for signum in STOPPING} | {-FROM_PARENT}
@@ -61,10 +62,7 @@ class ProcessJob:
             self.process.join()
             code = self.process.exitcode or 0
             if code == _UNGUARDED:
-                raise ConfigError(
-                    "each run's process imports the script that started the sweep: put what it "
-                    'does under `if __name__ == "__main__":`'
-                ) from None
+                raise ConfigError(UNGUARDED) from None
             if code in _INTERRUPTED:
                 raise RunError("interrupted") from None
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"

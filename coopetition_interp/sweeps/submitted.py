@@ -16,7 +16,9 @@ import psutil
 from coopetition_interp.interruption import Interrupted, interruptible
 from coopetition_interp.one_line import one_line
 from coopetition_interp.sweeps.executor import Job
-from coopetition_interp.sweeps.plan import PlannedRun
+from coopetition_interp.sweeps.plan import PlannedRun, listed
+from coopetition_interp.sweeps.sendable import require_sendable_plan
+from coopetition_interp.sweeps.sent_call import SentCall
 from coopetition_interp.sweeps.sweep import SECONDS_BETWEEN_LOOKS, run_sweep
 from coopetition_interp.training import ConfigError, RunError
 
@@ -60,7 +62,8 @@ def run_sweep_with_submitit(
         `sweep_status(plan, out)` at the end, with what went wrong in its `message`.
 
     Raises:
-        ConfigError: The plan or an option is wrong, or there is no Slurm here.
+        ConfigError: The plan or an option is wrong, a config is of a class that no process can
+            import (see `run_sweep_locally`), or there is no Slurm here.
         KeyboardInterrupt: A signal ended it.
     """
     try:
@@ -70,6 +73,8 @@ def run_sweep_with_submitit(
             "jobs are submitted by submitit: pip install 'coopetition-interp[cluster]'"
         ) from error
 
+    plan = listed(plan)
+    require_sendable_plan(plan)
     parameters = {"timeout_min": MINUTES, **_parsed(options)}
     try:
         executor = submitit.AutoExecutor(
@@ -104,7 +109,7 @@ class _SubmititJobs:
         config = arguments[0]
         if self._name_jobs:
             self._executor.update_parameters(name=config.name.replace("/", "."))
-        job = self._executor.submit(ResumableCall(), function, *arguments)
+        job = self._executor.submit(ResumableCall(), SentCall.of(function, *arguments))
         self._job_ids.append(job.job_id)
         return _SubmititJob(job)
 
