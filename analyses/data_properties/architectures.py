@@ -31,7 +31,7 @@ def draw(runs: pd.DataFrame, title: str, panels: Mapping[str, Panel]) -> go.Figu
 
 
 def best(runs: pd.DataFrame, evaluator: str) -> dict[str, float]:
-    """The highest of all finished draws, by architecture.
+    """The highest of all finished draws, by architecture; NaN for one of which none is finished.
 
     Args:
         runs: From `table`.

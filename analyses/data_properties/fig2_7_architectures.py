@@ -55,9 +55,11 @@ def rules(tables: Tables) -> list[Rule]:
     """Over all draws."""
     runs = tables[""]
     highest = architectures.best(runs, HELD_OUT)
-    recurrent, transformer = max(highest["rnn"], highest["lstm"]), highest["transformer"]
-    none: bool | None = recurrent < CHANCE
-    if CHANCE <= recurrent < REFUTED or (none and architectures.lacks_runs(runs, "rnn", "lstm")):
+    transformer = highest["transformer"]
+    recurrent = pd.Series([highest["rnn"], highest["lstm"]]).max()  # of those that are made
+    none: bool | None = bool(recurrent < CHANCE)
+    lacking = architectures.lacks_runs(runs, "rnn", "lstm")
+    if CHANCE <= recurrent < REFUTED or (lacking and not recurrent >= REFUTED):
         none = None
     some: bool | None = transformer > LEARNED
     if not some and architectures.lacks_runs(runs, "transformer"):

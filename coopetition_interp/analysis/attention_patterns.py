@@ -18,10 +18,11 @@ from torch import Tensor
 from coopetition_interp.analysis.attention_strengths import pattern_chunks
 from coopetition_interp.analysis.checkpoints import (
     checkpoint_models,
+    clamps_at_checkpoints,
     one_table,
     spread_checkpoints,
 )
-from coopetition_interp.interventions import BoundClamps, Clamp, bind_phases
+from coopetition_interp.interventions import BoundClamps, Clamp
 from coopetition_interp.interventions.heads import Head, as_heads, check_heads, layer_heads
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences
@@ -129,14 +130,15 @@ def attention_over_checkpoints(
 
     Raises:
         RunError: The run has no checkpoints.
-        ValueError: It has no such evaluator, a number is below 1, or see `mean_attention`.
+        ValueError: It has no such evaluator, a number is below 1, a clamp's time has no checkpoint,
+            or see `mean_attention`.
         FileNotFoundError: If a donor's checkpoint is not there.
     """
     for name, number in (("n_checkpoints", n_checkpoints), ("n_sequences", n_sequences)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1; got {number}")
-    first = run.model("first", device)
-    chosen, bound = _chosen_heads(first, heads), bind_phases(clamps, first)
+    chosen = _chosen_heads(run.model("first", device), heads)
+    bound = clamps_at_checkpoints(clamps, run, device)
     sequences = sequences_of(run, evaluator)[:n_sequences].to(device)
     models = checkpoint_models(run, spread_checkpoints(run, n_checkpoints), device, progress)
     return one_table(

@@ -231,10 +231,12 @@ def pattern_chunks(
         The next sequences, and their patterns.
 
     Raises:
-        TypeError: They are no `Sequences`.
+        TypeError: They are no `Sequences`, or the model has no attention.
         ValueError: If there are no sequences, or they or the clamps do not fit the model.
     """
     require_sequences(sequences)
+    if not isinstance(model, ExemplarLabelTransformer):
+        raise TypeError(f"attention is measured in transformers; got a {type(model).__name__}")
     if len(sequences) == 0:
         raise ValueError("there are no sequences to average over")
     clamps = bind(clamps, model)

@@ -136,7 +136,7 @@ def evaluate_checkpoints(
         FileNotFoundError: If a donor's checkpoint is not there.
     """
     chosen = chosen_checkpoints(run, checkpoints)
-    bound = _bound_at_checkpoints(clamps, run, device)
+    bound = clamps_at_checkpoints(clamps, run, device)
     sequences = run.evaluation_sequences if sequences is None else sequences
     batches = {name: moved(batch, device) for name, batch in by_name(sequences).items()}
     models = checkpoint_models(run, chosen, device, progress)
@@ -173,7 +173,7 @@ def strengths_over_checkpoints(
         FileNotFoundError: If a donor's checkpoint is not there.
     """
     chosen = chosen_checkpoints(run, checkpoints)
-    bound = _bound_at_checkpoints(clamps, run, device)
+    bound = clamps_at_checkpoints(clamps, run, device)
     sequences = sequences.to(device)
     models = checkpoint_models(run, chosen, device, progress)
     return one_table(
@@ -181,7 +181,7 @@ def strengths_over_checkpoints(
     )
 
 
-def _bound_at_checkpoints(
+def clamps_at_checkpoints(
     clamps: Iterable[Clamp], run: Run, device: torch.device | str
 ) -> PhasedClamps:
     """Clamps of every phase; one whose time has no checkpoint is refused, unless the run's own."""

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,10 +50,10 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not (number.is_integer() and least <= number <= most):
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal("nan")
+        if not (number.is_finite() and least <= number <= most and number == int(number)):
             raise argparse.ArgumentTypeError(
                 f"must be a whole number from {least:,} to {most:,}; got {shortened(text)}"
             )

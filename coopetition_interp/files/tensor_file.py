@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def write_tensor_file(
         safetensors.torch.save_file(contiguous, file, noted)
 
 
-def read_tensor_file(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensor_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors of a file by name, and the text beside them.
 
     A checksum is compared, and left out of the text; files from elsewhere, or from before there

@@ -236,6 +236,8 @@ def check_is_clamp(value: object) -> None:
     """
     kind = type(value)
     if not isinstance(value, Clamp):
+        if isinstance(value, type) and issubclass(value, Clamp):
+            raise TypeError(f"{value.__name__} is a clamp's class: make one of it, with its fields")
         raise TypeError(f"{shown(value)} is not a clamp")
     if not (_is_own_dataclass(kind) and kind.__dict__["__dataclass_params__"].frozen):
         raise TypeError(

@@ -11,12 +11,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-from coopetition_interp.files.regular_file import not_there
+from coopetition_interp.files.regular_file import UnreadableFileError, not_there
+from coopetition_interp.files.tensor_file import read_tensor_file
 from coopetition_interp.interventions.claims import (
     BLOCK_INPUT,
     BLOCK_WEIGHTS,
@@ -27,7 +26,7 @@ from coopetition_interp.interventions.claims import (
 from coopetition_interp.interventions.clamp import Clamp, ClampedBatch, Edit
 from coopetition_interp.interventions.fields import integer, shown
 from coopetition_interp.interventions.model_weights import BATCH_NORM
-from coopetition_interp.one_line import clipped
+from coopetition_interp.one_line import clipped, one_line
 
 Checkpoint = str | os.PathLike[str] | HookedTransformer
 """A safetensors file holding a model's state dict, or a model in memory."""
@@ -245,7 +244,7 @@ def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole safetensors file.
+        ValueError: If it is not a whole safetensors file, or not what was written.
     """
     if isinstance(checkpoint, HookedTransformer):
         return dict(checkpoint.state_dict())
@@ -257,9 +256,7 @@ def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(f"{not_there('checkpoint', checkpoint)}, to graft from")
     try:
-        return safetensors.torch.load_file(checkpoint)
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{clipped(os.fspath(checkpoint), 300)} is not a (whole) safetensors file: "
-            f"{clipped(str(error))}"
-        ) from error
+        tensors, _ = read_tensor_file(checkpoint)
+    except UnreadableFileError as error:
+        raise ValueError(f"{one_line(error)}: no checkpoint to graft from") from error
+    return tensors

@@ -32,8 +32,13 @@ def evaluator_curves(
         title: Of the figure.
 
     Raises:
+        TypeError: `metrics` is no table, or `evaluators` a single text.
         ValueError: The table lacks an evaluator or the metric, or the metric is NaN throughout.
     """
+    if not isinstance(metrics, pd.DataFrame):
+        raise TypeError(f"metrics is a table, such as run.metrics; got a {type(metrics).__name__}")
+    if isinstance(evaluators, str):
+        raise TypeError(f"evaluators are several names, such as ({evaluators!r},); got a text")
     figure = go.Figure()
     for evaluator, style in evaluator_styles(evaluators).items():
         curve = evaluator_curve(metrics, evaluator, metric)

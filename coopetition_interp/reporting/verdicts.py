@@ -175,12 +175,16 @@ class YesNoRule:
         """What was found, in words."""
         if self.told:
             return self.told
+        if not self.holds:
+            return f"no {self.counted} yet"
+        cannot = f"cannot be told for {_listed(self._untold, self.counted)}"
+        if len(self._untold) == len(self.holds):
+            return cannot
         holding = [seed for seed, holds in self.holds.items() if holds]
         told = f"in {len(holding)} of {len(self.holds)} {self.counted}"
         if self.of == "most seeds":
             told += " (95% interval of the share {:.2f} to {:.2f})".format(*self.share)
-        untold = f"; cannot be told of {', '.join(map(str, self._untold))}" if self._untold else ""
-        return told + untold
+        return f"{told}; {cannot}" if self._untold else told
 
     @property
     def _untold(self) -> list[int]:
@@ -244,14 +248,20 @@ def _interval(values: Mapping[int, float]) -> SeedInterval | None:
 
 
 def _in_words(values: Mapping[int, float]) -> str:
+    if not values:
+        return "no seeds yet"
     without = [seed for seed, value in values.items() if not math.isfinite(value)]
-    named = ", ".join(map(str, without))
+    none = f"no value for {_listed(without)}"
     interval = _interval(values)
     if interval is None:
-        return "no seed has it" + (f" (of {named})" if without else "")
-    if not without:
-        return str(interval)
-    return f"{interval}; not had by seed{'s' * (len(without) > 1)} {named}"
+        return none
+    return f"{interval}; {none}" if without else str(interval)
+
+
+def _listed(seeds: Sequence[int], counted: str = "seeds") -> str:
+    """Seeds by name, as in "seeds 6, 7"."""
+    kind = counted.removesuffix("s") if len(seeds) == 1 else counted
+    return f"{kind} {', '.join(map(str, seeds))}"
 
 
 def _require_one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -35,6 +35,11 @@ class PlannedRun:
     def __post_init__(self) -> None:
         if isinstance(self.needs, str):
             raise ConfigError(f"{self.name}: needs is a tuple of names; got {self.needs!r}")
+        if not isinstance(self.config, RunConfig) and not callable(self.config):
+            raise ConfigError(
+                f"{self.name}: config is a run's config, such as preset('laptop'), or a function "
+                f"that makes it; got {shortened(self.config)}"
+            )
 
     def resolve(self, runs: Mapping[str, Run]) -> RunConfig:
         """The config, given the runs it waits for.

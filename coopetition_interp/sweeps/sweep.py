@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from coopetition_interp.interruption import raise_if_asked
+from coopetition_interp.one_line import one_line
 from coopetition_interp.sweeps.executor import Executor, Job
 from coopetition_interp.sweeps.grouping import Grouping, Together, do_together
 from coopetition_interp.sweeps.one_run import do_run
@@ -117,7 +118,7 @@ class _Sweep:
                     self._start(planned, executor)
                 except (ValueError, RuntimeError, OSError) as error:
                     self.waiting.remove(planned)
-                    self._fail(planned.name, str(error))
+                    self._fail(planned.name, one_line(error))
 
     def _start(self, planned: PlannedRun, executor: Executor) -> None:
         path = self.out / planned.name

@@ -46,7 +46,12 @@ class Run:
 
     def _repr_html_(self) -> str:
         """As a notebook shows it: how far it is, and its last scores."""
-        metrics = self.metrics
+        try:
+            metrics = self.metrics
+        except RunError:
+            metrics = pd.DataFrame()
+        if metrics.empty:
+            return f"<p>{escape(repr(self))}</p>"
         last = metrics[metrics["sequences_seen"] == metrics["sequences_seen"].max()]
         scores = last.dropna(axis="columns", how="all").to_html(index=False, float_format="%.3f")
         return f"<p>{escape(repr(self))}</p>{scores}"

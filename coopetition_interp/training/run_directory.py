@@ -112,8 +112,8 @@ class RunDirectory:
         """
         if self.config_path.exists():
             raise RunError(
-                f"{self.path} holds another run: choose another directory, or go on with that run "
-                f"by {resume_call(self.path)}"
+                f"{self.path} holds a run already: choose another directory, or go on with that "
+                f"run by {resume_call(self.path)}"
             )
         left = [path for path in (self.metrics_path, self.resume_path) if path.exists()]
         left += [self.checkpoint_path(seen) for seen in self.checkpoints()]

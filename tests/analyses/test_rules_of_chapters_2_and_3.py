@@ -139,6 +139,8 @@ def architectures(lstm, lacking=()):
         (0.67, [], False),
         (0.5, [("rnn", 1)], None),
         (0.67, [("rnn", 1)], False),
+        (0.5, [("rnn", 0), ("rnn", 1)], None),
+        (0.67, [("rnn", 0), ("rnn", 1)], False),
     ],
 )
 def test_the_best_draw_decides_and_is_told(lstm, lacking, verdict):

@@ -136,6 +136,7 @@ def test_a_timed_clamp_is_held_on_the_checkpoints_of_its_time(short_run):
         ({"heads": []}, "no heads are named"),
         ({"heads": [(1,)]}, "a head is a pair"),
         ({"clamps": [PreviousTokenHeads([(0, 9)])]}, "no head 9"),
+        ({"clamps": [During(PreviousTokenHeads([(0, 0)]), start=1, stop=2)]}, "never be held"),
     ],
 )
 def test_what_the_run_lacks_is_one_clear_error(short_run, changes, message):

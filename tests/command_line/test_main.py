@@ -1,12 +1,14 @@
 """The command line: what it prints, what it refuses, and that it does the work."""
 
 import json
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from coopetition_interp.command_line import main
+from coopetition_interp.command_line.arguments import whole_number
 from coopetition_interp.sweeps import only_named
 from coopetition_interp.sweeps.plan_file import read_plan
 from coopetition_interp.tasks.exemplar_label import preset
@@ -45,7 +47,7 @@ def test_train_with_overrides_and_clamps_then_evaluate(tmp_path, capsys):
 
     assert main(["train", "--resume", str(out), "--quiet"]) == 0
     assert main(["train", "tiny", "--out", str(out), "--quiet"]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert "holds a run already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("until", ["nan", "inf", "1e30", "640.5", "320"])
@@ -90,6 +92,14 @@ def test_bad_input_is_one_line_and_status_2(words, message, tmp_path, monkeypatc
     assert message in error
     assert error.startswith("coopetition-interp: error: ")
     assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_a_large_seed_is_not_rounded():
+    assert whole_number(0, 2**63)("9007199254740993") == 2**53 + 1
+    assert whole_number(0, 10**12)("1.2e6") == 1_200_000
+    for wrong in ("1e999999999", "0.5", "inf", "nan", "x", ""):
+        with pytest.raises(ArgumentTypeError, match="must be a whole number"):
+            whole_number(0, 10**12)(wrong)
 
 
 def test_sweep_does_what_is_left_and_tells_the_states(tmp_path, capsys):

@@ -163,6 +163,8 @@ def test_a_list_of_clamps_is_asked_for():
             bind(AblateHeads([(0, 0)]), small_model())
         with pytest.raises(TypeError, match="'AblateHeads' is not a clamp"):
             bind(["AblateHeads"], small_model())
+        with pytest.raises(TypeError, match="AblateHeads is a clamp's class: make one of it"):
+            bind([AblateHeads], small_model())
 
 
 def test_clamps_are_frozen_values():

@@ -8,6 +8,7 @@ import torch
 from small_models import small_model, small_sequences
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+from coopetition_interp.files.tensor_file import write_tensor_file
 from coopetition_interp.interventions import (
     AblateHeads,
     GraftIn,
@@ -140,12 +141,21 @@ def test_files_that_are_no_checkpoints(donor_file, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*missing"):
         bind([GraftOut(tmp_path / "missing.safetensors", 0)], model)
     whole = donor_file.read_bytes()
-    donor_file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"not a \(whole\) safetensors file"):
-        bind([GraftOut(donor_file, 0)], model)
-    donor_file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"not a \(whole\) safetensors file"):
-        bind([GraftOut(donor_file, 0)], model)
+    for damaged in (whole[: len(whole) // 2], b""):
+        donor_file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="truncated or not a safetensors file"):
+            bind([GraftOut(donor_file, 0)], model)
+
+
+def test_a_donor_that_is_not_what_was_written_is_refused(donor, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    write_tensor_file(path, donor.state_dict(), {})
+    bind([GraftOut(path, 0)], small_model())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged: .* no checkpoint to graft from"):
+        bind([GraftOut(path, 0)], small_model())
 
 
 def test_a_with_block_gives_the_weights_back(donor):

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from unchecked import without_shape_checks
 
 from coopetition_interp.reporting.evaluators import evaluator_curves
 from coopetition_interp.reporting.style import (
@@ -66,6 +67,14 @@ def test_what_is_missing_is_named():
         evaluator_curves(metrics(), ["held_out_icl"])
     with pytest.raises(ValueError, match="NaN throughout: take 'accuracy'"):
         evaluator_curves(metrics(), ["iwl"])
+
+
+def test_a_run_and_a_single_name_are_told_what_is_asked_for():
+    with without_shape_checks():
+        with pytest.raises(TypeError, match=r"metrics is a table, .*; got a dict"):
+            evaluator_curves({}, ["icl"])
+        with pytest.raises(TypeError, match=r"are several names, such as \('icl',\)"):
+            evaluator_curves(metrics(), "icl")
 
 
 def test_evaluators_without_a_colour_of_their_own_take_different_ones():

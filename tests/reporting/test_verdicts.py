@@ -45,10 +45,11 @@ def test_two_seeds_decide_nothing_and_one_run_is_never_called_reproduced():
 def test_a_seed_without_the_number_leaves_the_claim_undecided_and_is_named():
     rule = NumberRule("x", {5: 1.0, 6: 1.0, 7: 1.0, 8: math.nan}, "over", 0.0)
     assert rule.verdict() == "undecided"
-    assert "not had by seed 8" in rule.found
+    assert "; no value for seed 8" in rule.found
     nowhere = NumberRule("x", {5: math.nan}, "over", 0.0)
     assert nowhere.verdict(single_run=True) == "undecided"
-    assert "no seed has it" in nowhere.found
+    assert nowhere.found == "no value for seed 5"
+    assert NumberRule("x", {}, "over", 0.0).found == "no seeds yet"
 
 
 def test_a_yes_no_rule_goes_by_every_seed():
@@ -100,7 +101,10 @@ def test_a_claim_is_as_strong_as_its_weakest_part():
 def test_a_seed_that_cannot_tell_leaves_a_rule_undecided():
     rule = YesNoRule("x", {5: True, 6: True, 7: True, 8: None})
     assert rule.verdict() == "undecided"
-    assert rule.found == "in 3 of 4 seeds; cannot be told of 8"
+    assert rule.found == "in 3 of 4 seeds; cannot be told for seed 8"
+    untold = YesNoRule("x", {5: None, 6: None}, counted="runs")
+    assert untold.found == "cannot be told for runs 5, 6"
+    assert YesNoRule("x", {}, counted="draws").found == "no draws yet"
     assert YesNoRule("x", {5: None}).verdict(single_run=True) == "undecided"
     assert YesNoRule("x", {5: None, 6: None}, of="most seeds").share == (0.0, 1.0)
 

@@ -354,13 +354,19 @@ def test_inconsistent_plans_are_refused(short_config):
         check_plan([])
     with without_shape_checks(), pytest.raises(ConfigError, match="b: needs is a tuple of names"):
         PlannedRun("b", short_config, "a")
+    with without_shape_checks(), pytest.raises(ConfigError, match=r"b: config is .* got 'tiny'"):
+        PlannedRun("b", "tiny")
 
 
 def test_a_function_of_the_plan_that_fails_stops_no_other_run(short_config, tmp_path):
+    def says_nothing(runs):
+        raise ValueError
+
     plan = [
         PlannedRun("a-key", lambda runs: runs["not needed"].config),
         PlannedRun("an-attribute", lambda runs: runs.no_such),
         PlannedRun("nothing", lambda runs: None),
+        PlannedRun("no-word", says_nothing),
         PlannedRun("fine", short_config.replace(n_sequences=64)),
     ]
     with without_shape_checks():
@@ -370,6 +376,7 @@ def test_a_function_of_the_plan_that_fails_stops_no_other_run(short_config, tmp_
     assert table.message["a-key"] == told + "failed (KeyError: 'not needed')"
     assert told + "failed (AttributeError" in table.message["an-attribute"]
     assert table.message["nothing"] == told + "gave NoneType, not a RunConfig"
+    assert table.message["no-word"] == "ValueError"
 
 
 def test_at_least_one_worker(short_config, tmp_path):

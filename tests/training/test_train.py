@@ -10,6 +10,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,11 @@ def test_a_run_tells_itself_in_a_line_and_a_notebook_shows_its_scores(short_run,
     assert "&lt;b&gt;" in shown
     assert "<b>" not in shown
     assert shown.count("<tr>") == 5  # its evaluators at the last moment
+    header = (named.path / "metrics.csv").read_text().splitlines(keepends=True)[0]
+    (named.path / "metrics.csv").write_text(header)  # as before the first evaluation
+    assert named._repr_html_() == f"<p>{escape(repr(named))}</p>"
+    (named.path / "metrics.csv").write_text("no table")
+    assert named._repr_html_() == f"<p>{escape(repr(named))}</p>"
     (named.path / "status.json").write_text("[]")
     assert "its status.json cannot be read" in repr(named)
 
@@ -359,7 +365,7 @@ def test_after_a_nan_loss_the_good_save_is_gone_on_from_and_fails_the_same(short
 
 
 def test_a_directory_with_a_run_is_refused(short_run, short_config):
-    with pytest.raises(RunError, match=r"holds another run: .* --resume"):
+    with pytest.raises(RunError, match=r"holds a run already: .* --resume"):
         train(short_config, short_run.path, progress=False)
 
 

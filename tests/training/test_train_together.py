@@ -228,6 +228,6 @@ def test_each_run_has_a_directory_of_its_own(short_config, short_run, tmp_path):
     with pytest.raises(ConfigError, match="no runs"):
         train_together([], tmp_path)
     taken = Path(shutil.copytree(short_run.path, tmp_path / "taken"))
-    with pytest.raises(RunError, match="taken holds another run"):
+    with pytest.raises(RunError, match="taken holds a run already"):
         train_together([short_config.replace(data_seed=9)], [taken])
     assert RunDirectory(taken).read_config() == short_config

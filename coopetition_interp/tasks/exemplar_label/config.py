@@ -199,6 +199,14 @@ class ExemplarLabelConfig(RunConfig):
                     f"pairs, but the model's context holds the {self.sequences.n_pairs} of "
                     "training: lower its n_pairs or raise sequences.n_pairs"
                 )
+            n_labels = evaluator.sequences.n_labels_per_class
+            own = evaluator.sequences.uses_own_labels
+            if own and n_labels != self.sequences.n_labels_per_class:
+                raise ValueError(
+                    f"evaluator {evaluator.name!r} has {n_labels} labels per class, and training "
+                    f"{self.sequences.n_labels_per_class}: its classes would have other labels "
+                    "than were trained; give both the same n_labels_per_class"
+                )
             if evaluator.score == "class_accuracy" and self.sequences.n_labels_per_class == 1:
                 raise ValueError(
                     f"evaluator {evaluator.name!r} is scored by class_accuracy, but classes own "

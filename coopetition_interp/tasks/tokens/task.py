@@ -29,6 +29,9 @@ from coopetition_interp.training.task import RunModel, Task, device_of
 CHUNK = 500
 """Sequences scored at a time."""
 
+_EVALUATION_STREAM = 1
+"""Keeps what is evaluated apart from what is trained where both have one seed."""
+
 
 @dataclass(kw_only=True)
 class TokenTask(Task):
@@ -89,7 +92,7 @@ def draw_evaluation_sequences(
     Of repeated tokens: "repeated" scores the predictions that can be read off what came before,
     "new" the others. Of a file: "train" and "held_out".
     """
-    generator = _generator(config.evaluation_seed, 0)
+    generator = _generator(config.evaluation_seed, 0, _EVALUATION_STREAM)
     if isinstance(source, RepeatedTokens):
         drawn = source.draw(config.n_evaluated, generator)
         every = _to_predict(config, source, drawn, generator)
@@ -121,7 +124,7 @@ def make_evaluator(model: HookedRootModule, clamps: Clamps = ()) -> Evaluate:
                 parts.append(
                     pd.DataFrame({n: s.cpu() for n, s in score_tokens(logits, part).items()})
                 )
-            means = pd.concat(parts).mean()  # sequences without a scored position are left out
+            means = pd.concat(parts).mean(skipna=False)  # of a model that diverged, NaN
             rows.append({"evaluator": evaluator, **means, "n_sequences": len(batch.tokens)})
         return pd.DataFrame(rows)
 
@@ -146,6 +149,6 @@ def _can_be_known(config: TokenConfig, drawn: Drawn) -> Bool[Tensor, " n_tokens"
     return drawn.is_foretold if config.objective == "next_token" else drawn.is_repeated
 
 
-def _generator(seed: int, step: int) -> torch.Generator:
-    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+def _generator(seed: int, step: int, *stream: int) -> torch.Generator:
+    state = np.random.SeedSequence([seed, step, *stream]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) % 2**63)

@@ -44,16 +44,21 @@ def masked_tokens(
 
 
 def token_loss(run_model: RunModel, batch: TokenSequences) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the scored positions, in nats."""
+    """Mean cross-entropy over the scored positions, in nats; 0 of a batch without any."""
     losses = _cross_entropy(run_model(batch.tokens), batch.targets)
     scored = batch.scored.to(losses.dtype)
-    return (losses * scored).sum() / scored.sum()
+    return (losses * scored).sum() / scored.sum().clamp(min=1)
 
 
 def score_tokens(
     logits: Float[Tensor, "batch n_tokens d_vocab"], batch: TokenSequences
-) -> dict[str, Float[Tensor, " batch"]]:
-    """Each sequence's means over its scored positions: "loss" (nats), "accuracy", "p_right"."""
+) -> dict[str, Float[Tensor, " scored"]]:
+    """Each sequence's means over its scored positions: "loss" (nats), "accuracy", "p_right".
+
+    Sequences without a scored position are left out.
+    """
+    has_scored = batch.scored.any(dim=1)
+    logits, batch = logits[has_scored], TokenSequences(*(part[has_scored] for part in batch))
     losses = _cross_entropy(logits, batch.targets)
     scores = {
         "loss": losses,

@@ -107,6 +107,39 @@ def test_masked_tokens_are_hidden_and_asked_for():
     assert (batch.targets < 16).all()
 
 
+def test_a_batch_without_a_masked_token_teaches_nothing():
+    config = SMALL.replace(objective="masked", masked_share=0.3)
+    task = config.build()
+    batch = task.batch(0)
+    loss = task.loss(task.model, batch._replace(scored=torch.zeros_like(batch.scored)))
+    loss.backward()
+    assert loss == 0
+    assert all((w.grad == 0).all() for w in task.model.parameters() if w.grad is not None)
+
+
+def test_sequences_without_a_scored_position_are_left_out_and_nan_is_not():
+    config = SMALL.replace(objective="masked", masked_share=0.3)
+    task = config.build()
+    evaluate = config.evaluator(task.model)
+    batch = task.evaluation_sequences["new"]
+    few = batch.scored.clone()
+    few[10:] = False
+    (row,) = evaluate({"few": batch._replace(scored=few)}).to_dict("records")
+    (alone,) = evaluate({"few": type(batch)(*(part[:10] for part in batch))}).to_dict("records")
+    assert row["loss"] == pytest.approx(alone["loss"], abs=1e-5)  # another batch's rounding
+    with torch.no_grad():
+        task.model.W_E[batch.tokens[0, 0]] = torch.nan  # some sequences do not have that token
+    (row,) = evaluate({"new": batch}).to_dict("records")
+    assert np.isnan(row["loss"])
+
+
+def test_what_is_evaluated_is_not_what_is_trained_on_first():
+    task = SMALL.replace(data_seed=3, evaluation_seed=3, batch_size=32, n_evaluated=32).build()
+    trained = {tuple(row) for row in task.batch(0).tokens.tolist()}
+    evaluated = {tuple(row) for row in task.evaluation_sequences["new"].tokens.tolist()}
+    assert not trained & evaluated
+
+
 def test_own_tokens_are_trained_on_and_held_out(tmp_path):
     tokens = torch.arange(20)[:, None].expand(20, 6)  # a sequence tells which it is
     source = save_tokens(tmp_path / "own.safetensors", tokens)

@@ -145,7 +145,7 @@ def read_embedding(
     matrix = matrices[tensor]
     if problem := not_finite_floats({tensor: matrix}):
         raise UnreadableFileError(f"{path} cannot be clustered: {problem}")
-    if not 0 <= first < (stop or len(matrix)) <= len(matrix):
+    if not 0 <= first < (len(matrix) if stop is None else stop) <= len(matrix):
         raise UnreadableFileError(
             f"{path} has tokens 0 to {len(matrix) - 1}; {first} to {stop} are not among them"
         )

@@ -93,6 +93,7 @@ def test_the_command_makes_a_feature_file(tmp_path, capsys):
     for wrong, told in (
         (["--tensor", "bias"], "has no matrix bias; name one of: embedding.weight"),
         (["--tokens", "8", "109"], "has tokens 0 to 107"),
+        (["--tokens", "0", "0"], "has tokens 0 to 107"),
     ):
         assert main([*map(str, words), *wrong]) != 0
         assert told in capsys.readouterr().err

@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_models import D_FEATURE, N_LABELS, small_sequences
+from unchecked import without_shape_checks
 
+from coopetition_interp.analysis.attention_strengths import head_strengths
+from coopetition_interp.analysis.weight_swaps import weight_swap
 from coopetition_interp.interventions import AblateHeads, run_clamped
 from coopetition_interp.tasks.exemplar_label.evaluation import score_model
 from coopetition_interp.tasks.exemplar_label.model import ModelConfig, RecurrentModel
@@ -117,6 +120,10 @@ def test_a_run_is_trained_saved_and_loaded(short_config, tmp_path):
     for name in last.index:
         assert scores.loc[name, "loss"] == pytest.approx(last.loc[name, "loss"], abs=1e-6)
     assert run.metrics["training_loss"].dropna().iloc[-1] < 4.5  # log 64 is 4.16: it learns
+    with pytest.raises(TypeError, match=r"swapped in transformers; .* the kind rnn"):
+        weight_swap(run, run.evaluation_sequences, "second half", 640)
+    with without_shape_checks(), pytest.raises(TypeError, match="transformers; got a Recurrent"):
+        head_strengths(model, run.evaluation_sequences["train"])
 
 
 def test_clamps_are_refused(short_config):

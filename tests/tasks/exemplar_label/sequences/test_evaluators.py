@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.features import gaussian_features
 from coopetition_interp.tasks.exemplar_label.sequences import (
     EvaluatorConfig,
@@ -13,6 +14,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     make_evaluation_sequences,
     standard_evaluators,
 )
+from coopetition_interp.training import ConfigError
 
 BANK = gaussian_features(20, 4, d_feature=3)
 SPLIT = BANK.split(n_train_classes=12, n_train_exemplars=2, shuffle_seed=0)
@@ -178,3 +180,13 @@ def test_a_range_of_classes_keeps_its_ranks_in_the_law():
 def test_with_several_labels_iwl_counts_any_of_the_class():
     evaluators = {e.name: e for e in standard_evaluators(n_labels_per_class=3)}
     assert evaluators["iwl"].score == "class_accuracy"
+
+
+def test_classes_own_as_many_labels_as_in_training():
+    two = {"sequences": {"n_labels_per_class": 2}}
+    with pytest.raises(ConfigError, match="'train' has 1 labels per class, and training 2"):
+        preset("tiny").replace(**two)
+    evaluators = standard_evaluators(n_labels_per_class=2)
+    with pytest.raises(ConfigError, match="has 2 labels per class, and training 1"):
+        preset("tiny").replace(evaluators=evaluators)
+    assert preset("tiny").replace(**two, evaluators=evaluators).evaluators == evaluators
