@@ -6,7 +6,7 @@ given, are held while the patterns are recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pandas as pd
@@ -16,11 +16,9 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from coopetition_interp.analysis.right_label_places import with_right_label
-from coopetition_interp.interventions import BoundClamps, Clamp, bind, clamped
+from coopetition_interp.interventions import Clamps, bind, clamped
 from coopetition_interp.tasks.exemplar_label.model import ExemplarLabelTransformer
 from coopetition_interp.tasks.exemplar_label.sequences import Sequences, require_sequences
-
-Clamps = Iterable[Clamp] | BoundClamps
 
 _CHUNK = 256  # sequences whose activations stay in the processor's cache
 

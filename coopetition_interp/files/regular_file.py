@@ -54,7 +54,7 @@ def not_there(what: str, path: str | os.PathLike[str]) -> str:
     return f"{told} in {clipped(os.getcwd(), LONGEST_CAUSE)}, where its path is taken from"
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Opens a regular file, or a link to one, to read its bytes; never waits for a writer.
 
     Raises:

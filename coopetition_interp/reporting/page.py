@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from coopetition_interp.files.atomic_file import atomic_file
@@ -66,6 +67,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters["kind"] = lambda verdict: verdict.partition(" ")[0]
+    environment.filters["code"] = _code
     environment.filters["mark"] = lambda verdict: MARKS.get(verdict.partition(" ")[0], "–")
     page = environment.get_template("page.html").render(
         title=title,
@@ -113,6 +115,11 @@ def picture(drawn: DrawnFigure) -> dict[str, Any]:
         "height": figure.layout.height,
         "least_width": least_width(figure),
     }
+
+
+def _code(text: str) -> Markup:
+    """A text, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _headline(

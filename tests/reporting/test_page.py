@@ -261,3 +261,9 @@ def _plain(template):
 
 def _numbers(array):
     return np.frombuffer(base64.b64decode(array["bdata"]), dtype=array["dtype"])
+
+
+def test_code_in_a_claim_is_shown_as_code_and_nothing_else_gets_through(tmp_path):
+    claim = "the weights of `curves.py`, not `<b>`"
+    page = write_page([chapter(drawn(claim=claim))], tmp_path / "index.html").read_text()
+    assert "the weights of <code>curves.py</code>, not <code>&lt;b&gt;</code>" in page

@@ -5,11 +5,11 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from own_task import FirstTokenConfig
 
 from coopetition_interp.sweeps import PlannedRun, run_sweep_with_submitit
 from coopetition_interp.sweeps.sent_call import SentCall
 from coopetition_interp.training import ConfigError
-from tests.own_task import FirstTokenConfig
 
 BESIDE = """
 def doubled(number):
@@ -72,7 +72,7 @@ def test_what_no_process_could_import_is_refused():
 
 def test_a_sweep_of_what_no_job_could_import_is_refused_before_it_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(FirstTokenConfig, "__module__", "no_such_module")
-    monkeypatch.setitem(sys.modules, "no_such_module", sys.modules["tests.own_task"])
+    monkeypatch.setitem(sys.modules, "no_such_module", sys.modules["own_task"])
     plan = [PlannedRun("a", FirstTokenConfig())]
     with pytest.raises(ConfigError, match=r"a: FirstTokenConfig is defined in .*own_task\.py"):
         run_sweep_with_submitit(plan, tmp_path / "out", "local", 1)
