@@ -57,10 +57,11 @@ def rules(tables: Tables) -> list[Rule]:
     highest = architectures.best(runs, HELD_OUT)
     transformer = highest["transformer"]
     recurrent = pd.Series([highest["rnn"], highest["lstm"]]).max()  # of those that are made
-    none: bool | None = bool(recurrent < CHANCE)
-    lacking = architectures.lacks_runs(runs, "rnn", "lstm")
-    if CHANCE <= recurrent < REFUTED or (lacking and not recurrent >= REFUTED):
-        none = None
+    none: bool | None = None
+    if recurrent >= REFUTED:
+        none = False
+    elif recurrent < CHANCE and not architectures.lacks_runs(runs, "rnn", "lstm"):
+        none = True
     some: bool | None = transformer > LEARNED
     if not some and architectures.lacks_runs(runs, "transformer"):
         some = None
