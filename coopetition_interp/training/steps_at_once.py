@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from coopetition_interp.training.subnormals import subnormals_as_zero
+
 OneStep = Callable[[Tensor, Sequence[Tensor]], Tensor]
 """From Adam's numbers and the tensors of a batch to the losses; moves the state in place."""
 
@@ -64,7 +66,8 @@ class StepsAtOnce:
             The losses of each step, before it.
         """
         if self.n == 1 or len(batches) != self.n:
-            return [self._alone(*given) for given in zip(scales, batches, strict=True)]
+            with subnormals_as_zero():
+                return [self._alone(*given) for given in zip(scales, batches, strict=True)]
         held = [*self._scales, *(tensor for batch in self._batches for tensor in batch)]
         given = [*scales, *(tensor for batch in batches for tensor in batch)]
         for own, new in zip(held, given, strict=True):

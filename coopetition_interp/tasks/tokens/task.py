@@ -24,6 +24,7 @@ from coopetition_interp.tasks.tokens.token_sequences import (
     token_loss,
 )
 from coopetition_interp.training.run_config import Evaluate
+from coopetition_interp.training.subnormals import subnormals_as_zero
 from coopetition_interp.training.task import RunModel, Task, device_of
 
 CHUNK = 500
@@ -120,7 +121,8 @@ def make_evaluator(model: HookedRootModule, clamps: Clamps = ()) -> Evaluate:
                 part = TokenSequences(
                     *(t[start : start + CHUNK].to(device_of(model)) for t in batch)
                 )
-                logits = run_clamped(model, part.tokens, bound, return_type="logits")
+                with subnormals_as_zero():
+                    logits = run_clamped(model, part.tokens, bound, return_type="logits")
                 parts.append(
                     pd.DataFrame({n: s.cpu() for n, s in score_tokens(logits, part).items()})
                 )

@@ -23,6 +23,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     score_sequences,
 )
 from coopetition_interp.training.recorded_graph import compile_record, record
+from coopetition_interp.training.subnormals import subnormals_as_zero
 from coopetition_interp.training.task import device_of
 
 Metric = Callable[
@@ -132,17 +133,20 @@ class Scorer:
     def _scores(self, part: Sequences, W_U: Tensor | None) -> dict[str, Tensor]:
         """Metrics of a chunk."""
         if not self._compile:
-            return self._score(self._forward(part), part, W_U)
+            with subnormals_as_zero():
+                outcome = self._forward(part)
+            return self._score(outcome, part, W_U)
         # Detached, as those that the record is tried on: parameters would be compiled anew.
         weights = [weight.detach() for weight in weights_of(self.model).values()]
         inputs = [*weights, part.exemplars, part.labels, part.roles]
         shape = part.exemplars.shape
         if shape not in self._compiled:
             self._compiled[shape], _ = compile_record(record(self._recorded, inputs), inputs)
-        outcome = self._compiled[shape](*inputs)
+        with subnormals_as_zero():
+            outcomes = self._compiled[shape](*inputs)
         if W_U is not None:
-            return self._score(outcome[0], part, W_U)
-        return dict(zip(self._metric_names, outcome, strict=True))
+            return self._score(outcomes[0], part, W_U)
+        return dict(zip(self._metric_names, outcomes, strict=True))
 
     @property
     def _metric_names(self) -> tuple[str, ...]:
