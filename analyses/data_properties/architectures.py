@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import Panel, planned_curves, shapes, swept_panels
+from analyses.chapters_2_and_3.curves import Panel, planned_curves, shapes, swept_panels
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import YesNoRule
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import (
+from analyses.chapters_2_and_3.curves import (
     HELD_OUT,
     ICL_AND_IWL,
     each_seed,

@@ -17,8 +17,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from analyses.chapters_2_and_3.curves import HELD_OUT
 from analyses.data_properties import architectures
-from analyses.data_properties.curves import HELD_OUT
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study
 from coopetition_interp.reporting.verdicts import Rule

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from analyses.data_properties.setting import (
+from analyses.chapters_2_and_3.setting import (
     PUBLISHED_SCALE,
     Setting,
     base_config,

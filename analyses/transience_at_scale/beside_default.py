@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.data_properties.curves import PEAKS_LATER, planned_curves, up_to
+from analyses.chapters_2_and_3.curves import PEAKS_LATER, planned_curves, up_to
 from coopetition_interp.analysis.peaks import shape_of
 from coopetition_interp.reporting.study import Study
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import (
+from analyses.chapters_2_and_3.curves import (
     all_transient,
     each_seed,
     planned_curves,

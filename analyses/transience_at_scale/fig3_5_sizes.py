@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import (
+from analyses.chapters_2_and_3.curves import (
     ON_TRAINING_CLASSES,
     less,
     number_of,

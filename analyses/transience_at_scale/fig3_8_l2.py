@@ -22,7 +22,8 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import ON_TRAINING_CLASSES, less, number_of, swept_panels
+from analyses.chapters_2_and_3.curves import ON_TRAINING_CLASSES, less, number_of, swept_panels
+from analyses.transience_at_scale.best_l2_weight import best_weight
 from analyses.transience_at_scale.l2 import NO_IWL, by_weight, weight_name
 from coopetition_interp.analysis.peaks import LAST_PART
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
@@ -55,23 +56,18 @@ def rules(tables: Tables) -> list[Rule]:
     icl, iwl = tables["icl"], tables["iwl"]
     fall, fallen_back = PUBLISHED
     without = number_of(icl, "fall", transient=True, weight=0.0)
-    penalised = icl[icl["weight"] > 0].groupby("weight").filter(lambda rows: _emerges(rows))
-    if penalised.empty or not icl["finished"].all():  # the best weight is not known
+    best = best_weight(icl[icl["weight"] > 0]) if icl["finished"].all() else None
+    if best is None:
         nothing = dict.fromkeys(without, math.nan)
         return [
             NumberRule(fall, nothing, "under", 0.0),
             NumberRule(fallen_back, nothing, "over", FALLEN_BACK),
         ]
-    best = float(penalised.groupby("weight")["fall"].mean().idxmin())
     shares = iwl.assign(share=[_share_lost(row) for _, row in iwl.iterrows()])
     return [
         NumberRule(fall, less(number_of(icl, "fall", weight=best), without), "under", 0.0),
         NumberRule(fallen_back, number_of(shares, "share", weight=best), "over", FALLEN_BACK),
     ]
-
-
-def _emerges(rows: pd.DataFrame) -> bool:
-    return bool(rows["finished"].all() and rows["emerged"].all() and not rows["rising"].any())
 
 
 def _share_lost(iwl: pd.Series) -> float:

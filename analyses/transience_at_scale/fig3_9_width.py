@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import shapes, swept_panels, trends
+from analyses.chapters_2_and_3.curves import shapes, swept_panels, trends
 from analyses.transience_at_scale.beside_default import beside_default, default_of
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.study import Study

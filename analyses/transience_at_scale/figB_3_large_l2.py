@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import (
+from analyses.chapters_2_and_3.curves import (
     ON_TRAINING_CLASSES,
     each_seed,
     number_of,

@@ -15,7 +15,7 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from analyses.data_properties.curves import each_seed, in_order, swept_panels
+from analyses.chapters_2_and_3.curves import each_seed, in_order, swept_panels
 from analyses.transience_at_scale.l2 import by_weight, weight_name
 from coopetition_interp.analysis.peaks import window_mean
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file

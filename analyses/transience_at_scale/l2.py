@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analyses.data_properties.curves import shapes
+from analyses.chapters_2_and_3.curves import shapes
 from analyses.transience_at_scale.beside_default import beside_default
 from coopetition_interp.reporting.study import Study
 

@@ -27,12 +27,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from analyses.data_properties.setting import (
+import pandas as pd
+
+from analyses.chapters_2_and_3.setting import (
     PUBLISHED_SCALE,
     Setting,
     base_config,
@@ -43,6 +44,7 @@ from analyses.data_properties.setting import (
     runs_of_seeds,
     with_classes,
 )
+from analyses.transience_at_scale.best_l2_weight import best_weight
 from analyses.transience_at_scale.scales import SCALES, Scale
 from coopetition_interp.analysis.peaks import shape_of
 from coopetition_interp.sweeps import PlannedRun
@@ -200,36 +202,25 @@ def _l2_parts(base: ExemplarLabelConfig, scale: Scale) -> Iterator[PlannedRun]:
 def _at_best_weight(
     base: ExemplarLabelConfig, needed: Mapping[float, tuple[str, ...]], l2_on: tuple[str, ...]
 ) -> MakeConfig:
+    """A run's config from those of `l2`, of every seed.
+
+    It raises ConfigError where in-context learning emerges, and stops rising, at no weight.
+    """
+
     def make(runs: Mapping[str, Run]) -> ExemplarLabelConfig:
-        weight = best_weight(
-            {w: [runs[name].metrics for name in names] for w, names in needed.items()}
-        )
-        return base.replace(optimizer={"l2": weight, "l2_on": l2_on})
+        rows = []
+        for weight, names in needed.items():
+            for icl in (shape_of(runs[name].metrics) for name in names):
+                rows.append((weight, icl.emerged, icl.rising, icl.fall))
+        best = best_weight(pd.DataFrame(rows, columns=["weight", "emerged", "rising", "fall"]))
+        if best is None:
+            raise ConfigError(
+                "in-context learning emerges, and stops rising, under no L2 penalty: none is the "
+                "best"
+            )
+        return base.replace(optimizer={"l2": best, "l2_on": l2_on})
 
     return make
-
-
-def best_weight(metrics: Mapping[float, list[Any]]) -> float:
-    """The penalty's weight at which in-context learning falls least, of those where it emerges.
-
-    One at which it still rises in some seed has not had time to fall, and is passed over.
-
-    Args:
-        metrics: Of the runs of every seed, by weight.
-
-    Raises:
-        ConfigError: In-context learning emerges, and has stopped rising, in every seed at none.
-    """
-    falls = {}
-    for weight, of_seeds in metrics.items():
-        shapes = [shape_of(run) for run in of_seeds]
-        if all(shape.emerged and not shape.rising for shape in shapes):
-            falls[weight] = math.fsum(shape.fall for shape in shapes)
-    if not falls:
-        raise ConfigError(
-            "in-context learning emerges, and stops rising, under no L2 penalty: none is the best"
-        )
-    return min(falls, key=falls.__getitem__)
 
 
 def _seeds(

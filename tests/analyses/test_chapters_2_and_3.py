@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -164,12 +165,32 @@ def test_plans_are_in_order(scale):
             runs.plan("paper")
 
 
-def test_no_best_penalty_is_told(studies):
-    chance = pd.DataFrame(
-        {"sequences_seen": [0, 1], "evaluator": "icl", "in_context_accuracy": [0.5, 0.5]}
-    )
+def l2_part_of_runs(heights_and_ends):
+    """The config of a run of `l2_part`, given ICL's height and end by the weight of `l2`'s runs."""
+    planned = next(run for run in transience_at_scale.plan() if run.about["role"] == "l2_part")
+    runs = {}
+    for name in planned.needs:
+        weight = float(name.split("/")[1].removeprefix("weight-"))
+        height, end = heights_and_ends.get(weight, (0.5, 0.5))
+        values = [0.5, *[height] * 9, *[end] * 10]
+        metrics = pd.DataFrame({"sequences_seen": range(20), "in_context_accuracy": values})
+        runs[name] = SimpleNamespace(metrics=metrics.assign(evaluator="icl"))
+    return planned.resolve(runs)
+
+
+def test_parts_are_penalised_at_the_weight_where_icl_falls_least():
+    config = l2_part_of_runs({1e-4: (0.9, 0.6), 1e-3: (0.8, 0.7), 1e-2: (0.9, 0.7)})
+    assert config.optimizer.l2 == 1e-3
+    assert config.optimizer.l2_on == ("mlp",)
+
+
+def test_a_weight_at_which_no_icl_comes_is_not_the_best():
+    assert l2_part_of_runs({1e-4: (0.9, 0.6)}).optimizer.l2 == 1e-4
+
+
+def test_no_best_penalty_is_told():
     with pytest.raises(ConfigError, match="stops rising, under no L2 penalty"):
-        transience_at_scale.best_weight({1e-4: [chance]})
+        l2_part_of_runs({})
 
 
 @pytest.mark.parametrize("name", STUDIES)

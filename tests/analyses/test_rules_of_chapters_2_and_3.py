@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.chapters_2_and_3.curves import in_order, less, shapes
 from analyses.data_properties import (
     fig2_2_burstiness,
     fig2_3_variation,
@@ -15,7 +16,6 @@ from analyses.data_properties import (
     figA_1_training_classes,
     figA_2_architectures_iwl,
 )
-from analyses.data_properties.curves import in_order, less, shapes
 from analyses.transience_at_scale import (
     fig3_2_transience,
     fig3_3_depth,
