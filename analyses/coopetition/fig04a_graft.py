@@ -18,6 +18,7 @@ from coopetition_interp.reporting.by_seed import by_seed
 from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.seed_curves import evaluator_panels
 from coopetition_interp.reporting.study import Study
+from coopetition_interp.reporting.style import millions
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 
 LEARNED = 0.75
@@ -40,7 +41,10 @@ def draw(tables: Tables) -> go.Figure:
         "ICL-only data, with the graft": tables["with_graft"],
         "bursty data (main)": tables["main"],
     }
-    return evaluator_panels(panels, ("icl",), "In-context learning with a graft", metric="loss")
+    figure = evaluator_panels(panels, ("icl",), "In-context learning with a graft", metric="loss")
+    # One axis for all, since what is compared is how soon they learn: up to the two's ends.
+    ends = [tables[name]["sequences_seen"].max() for name in ("from_scratch", "with_graft")]
+    return figure.update_xaxes(range=[0, millions(max(ends))])
 
 
 WHY = """

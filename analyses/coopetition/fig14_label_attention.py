@@ -24,7 +24,7 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import head_style
+from coopetition_interp.reporting.style import head_style, millions
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 
@@ -58,14 +58,23 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def draw(tables: Tables) -> go.Figure:
-    """On training sequences, a colour for each head."""
+    """On training sequences, a colour for each head; each seed's two moments are dotted lines."""
     train = tables[""][tables[""]["evaluator"] == "train"]
     heads = {head: head_style(int(head)) for head in sorted(train["head"].unique())}
     rows = train.assign(panel="to " + train["to"])
     panels = dict.fromkeys(("to previous", "to itself"), heads)
-    return curve_panels(
+    figure = curve_panels(
         rows, panels, "attention", "head", "Layer 0's attention from label tokens", within="panel"
     )
+    for moment, name in {"peak": "Flip's peak", "end": "end"}.items():
+        places = millions(sorted(set(train.loc[train["moment"] == moment, "sequences_seen"])))
+        for place in places:
+            figure.add_vline(place, line={"color": "#888888", "dash": "dot", "width": 1})
+        if len(places):
+            figure.add_annotation(
+                x=places[-1], y=1, yref="y domain", xanchor="left", text=name, showarrow=False
+            )
+    return figure
 
 
 WHY = """

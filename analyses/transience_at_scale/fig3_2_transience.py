@@ -52,7 +52,10 @@ def table(study: Study) -> pd.DataFrame:
 def draw(tables: Tables) -> go.Figure:
     """In-context and in-weights learning, and the loss."""
     runs = tables[""].assign(run="default")
-    return swept_panels(runs, "run", "The default run", PANELS, y="value")
+    figure = swept_panels(runs, "run", "The default run", PANELS, y="value")
+    loss = figure.layout[f"yaxis{len(PANELS)}"]
+    loss.type, loss.dtick = "log", 1  # it falls a thousandfold
+    return figure
 
 
 WHY = """

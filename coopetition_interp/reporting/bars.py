@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -40,6 +41,8 @@ def seed_bars(
 ) -> go.Figure:
     """Bars of means over seeds, as `grouped_bars`, and each seed's value as a point.
 
+    A mean stands in figures above its bar and points; where no seed has a value, none does.
+
     Args:
         table: Columns `init_seed`, `group`, and what is drawn, which is NaN for what a seed lacks.
         group: Column of the names along the axis.
@@ -47,9 +50,12 @@ def seed_bars(
         title: Of the figure.
         y: What the heights are.
     """
-    means = table.groupby(group, sort=False)[list(columns)].mean().fillna(0.0)
-    series = {name: means[column].tolist() for column, name in columns.items()}
-    figure = grouped_bars([str(name) for name in means.index], series, title, y)
+    by_group = table.groupby(group, sort=False)[list(columns)]
+    means, highest = by_group.mean(), by_group.max()
+    names = [str(name) for name in means.index]
+    series = {name: means[column].fillna(0.0).tolist() for column, name in columns.items()}
+    figure = grouped_bars(names, series, title, y)
+    figure.update_traces(text=None)
     for column, name in columns.items():
         figure.add_scatter(
             x=table[group].astype(str),
@@ -61,5 +67,16 @@ def seed_bars(
             showlegend=False,
             offsetgroup=name,
         )
-    figure.update_traces(insidetextanchor="start", selector={"type": "bar"})
+        figure.add_scatter(  # above the points, which would lie over it
+            x=names,
+            y=highest[column] + 0.012,
+            mode="text",
+            text=["" if math.isnan(mean) else f"{100 * mean:.1f}%" for mean in means[column]],
+            textposition="top center",
+            textfont={"size": 11},
+            hoverinfo="skip",
+            showlegend=False,
+            offsetgroup=name,
+        )
+    figure.update_yaxes(range=[0, 1.12])
     return figure.update_layout(scattermode="group", hovermode="closest")
