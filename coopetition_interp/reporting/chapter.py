@@ -199,7 +199,7 @@ def draw_figure(path: Path, source: Source) -> DrawnFigure | NotDrawn:
         return drawn
     except FigureFileError as error:
         return NotDrawn(one_line(error), failed=True)
-    except (StudyError, RunError, ValueError) as error:
+    except (StudyError, RunError) as error:  # the study lacks something
         return NotDrawn(one_line(error))
     except Exception as error:
         lines = [at.lineno for at in extract_tb(error.__traceback__) if at.filename == file]

@@ -115,14 +115,21 @@ def test_a_figure_that_fails_is_told_in_its_place_and_the_others_are_drawn(
     assert places[0] < places[1] < text.index(why) < places[2]
 
 
-def test_the_line_of_a_failing_figure_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("int('a')", "ValueError: invalid literal for int() with base 10: 'a'"),
+    ],
+)
+def test_the_line_of_a_failing_figure_is_told(fault, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = simulated(Path("my_own"), 1, 2)
-    (folder / "fig2_halves.py").write_text(SIMULATED.format(n=2) + "\n1 / 0\n")
+    (folder / "fig2_halves.py").write_text(SIMULATED.format(n=2) + f"\n{fault}\n")
     _, (chapter,), _ = draw(studies=[folder])
-    line = (folder / "fig2_halves.py").read_text().splitlines().index("1 / 0") + 1
-    (why,) = chapter.reasons
-    assert why == f"fig2_halves.py failed, in line {line} (ZeroDivisionError: division by zero)"
+    line = (folder / "fig2_halves.py").read_text().splitlines().index(fault) + 1
+    ((name, source),) = chapter.failed
+    assert chapter.missing[name, source] == f"fig2_halves.py failed, in line {line} ({said})"
 
 
 def test_chapters_come_in_the_order_that_they_say(tmp_path, monkeypatch):
