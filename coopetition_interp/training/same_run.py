@@ -22,7 +22,9 @@ from coopetition_interp.training.task import Task
 
 _MAY_CHANGE = (*NOT_TRAINED_BY, "n_sequences", "start_from")
 """`start_from` is told by its digest; how the machine is used, by `resolved.json`."""
-_WHERE_DATA_LIE = re.compile(r"(features|tokens|sequences\.class_weights)\.(path|root|cache_dir)")
+_WHERE_DATA_LIE = re.compile(
+    r"(features|tokens|(evaluators\.\d+\.)?sequences\.class_weights)\.(path|root|cache_dir)"
+)
 """Fields that say where files lie whose content has a digest in `resolved.json`."""
 
 

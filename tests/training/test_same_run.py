@@ -78,6 +78,12 @@ def test_what_decides_no_weight_makes_no_other_run(interrupted, short_run):
 
 MINE = {"kind": "Mine", "module": "__main__", "path": "QK"}
 GRAFT = {"kind": "GraftIn", "module": "coopetition_interp.interventions.grafts", "layer": 0}
+
+
+def evaluators_weighted_by(path):
+    return {"evaluators": [{"name": "iwl", "sequences": {"class_weights": {"path": path}}}]}
+
+
 LATER = {"kind": "During", "module": "coopetition_interp.interventions.during", "start": 32}
 
 
@@ -87,6 +93,7 @@ LATER = {"kind": "During", "module": "coopetition_interp.interventions.during", 
         ({"features": {"path": "/a/x.h5"}}, {"features": {"path": "/b/x.h5"}}, ""),
         ({"features": {"root": "/a"}}, {"features": {"root": "/b"}}, ""),
         ({"sequences": {"class_weights": {"path": "a"}}}, {"sequences": {}}, ""),
+        (evaluators_weighted_by("a"), evaluators_weighted_by("b"), ""),
         ({"clamps": [MINE]}, {"clamps": [{**MINE, "module": "mine"}]}, ""),
         ({"clamps": [MINE]}, {"clamps": [{**MINE, "path": "OV"}]}, 'clamps.0.path was "QK"'),
         (

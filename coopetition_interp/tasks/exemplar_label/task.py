@@ -98,9 +98,12 @@ def build_task(config: ExemplarLabelConfig) -> ExemplarLabelTask:
         "n_labels": sampler.n_labels,
         "features_sha256": bank.digest(),
     }
-    if config.sequences.class_weights is not None:
-        weights = config.sequences.class_weights.load()
-        resolved["class_weights_sha256"] = hashlib.sha256(weights.tobytes()).hexdigest()
+    laws = {"": config.sequences, **{f"{e.name}_": e.sequences for e in config.evaluators}}
+    for whose, sequences in laws.items():
+        if sequences.class_weights is not None:
+            weights = sequences.class_weights.load()
+            digest = hashlib.sha256(weights.tobytes()).hexdigest()
+            resolved[f"{whose}class_weights_sha256"] = digest
     return ExemplarLabelTask(
         model=config.fresh_model(resolved),
         evaluation_sequences=make_evaluation_sequences(

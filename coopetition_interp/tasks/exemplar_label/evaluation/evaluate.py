@@ -21,6 +21,7 @@ def evaluate(
     clamps: Iterable[Clamp] | BoundClamps = (),
     chunk: int | None = None,
     metrics: Metrics = "all",
+    labels_per_class: int = 1,
 ) -> pd.DataFrame:
     """Mean metrics of a model on each evaluator's sequences.
 
@@ -32,6 +33,8 @@ def evaluate(
         metrics: "all" of `METRICS`; "in_context": those of `IN_CONTEXT_METRICS` alone, many times
             faster where there are many labels; or functions of your own, from logits at the query
             [batch, n_labels] and sequences to a number each [batch], named by their `__name__`.
+        labels_per_class: How many labels a class owns (`sequences.n_labels_per_class` of a run);
+            with several, "class_accuracy" is among all metrics.
 
     Returns:
         One row per evaluator: "evaluator", the metrics, "n_sequences".
@@ -41,7 +44,8 @@ def evaluate(
         ValueError: If `chunk` or `metrics` is not of the stated kind, or the sequences do not fit
             the model.
     """
-    return evaluate_with(Scorer(model, clamps, metrics, chunk=chunk), evaluation_sequences)
+    scorer = Scorer(model, clamps, metrics, chunk=chunk, labels_per_class=labels_per_class)
+    return evaluate_with(scorer, evaluation_sequences)
 
 
 def evaluate_with(scorer: Scorer, evaluation_sequences: Mapping[str, Sequences]) -> pd.DataFrame:
@@ -65,6 +69,8 @@ def score_model(
     clamps: Iterable[Clamp] | BoundClamps = (),
     chunk: int | None = None,
     metrics: Metrics = "all",
+    labels_per_class: int = 1,
 ) -> dict[str, Float[Tensor, " n_sequences"]]:
     """Metrics of each sequence; arguments as of `evaluate`."""
-    return Scorer(model, clamps, metrics, chunk=chunk)(sequences)
+    scorer = Scorer(model, clamps, metrics, chunk=chunk, labels_per_class=labels_per_class)
+    return scorer(sequences)

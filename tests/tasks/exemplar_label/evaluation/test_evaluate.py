@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from coopetition_interp.interventions import AblateHeads, Preserve, clamped
+from coopetition_interp.tasks.exemplar_label import preset
 from coopetition_interp.tasks.exemplar_label.evaluation import evaluate, score_model
 from coopetition_interp.tasks.exemplar_label.features import gaussian_features
 from coopetition_interp.tasks.exemplar_label.model import ModelConfig
@@ -166,3 +167,18 @@ def test_in_a_with_block_it_says_where_clamps_go():
         pytest.raises(ValueError, match=r"Preserve.*holds for .* give evaluate the clamps"),
     ):
         evaluate(model, {"icl": SEQUENCES["icl"]})
+
+
+def test_with_several_labels_a_class_its_class_is_scored_as_in_training():
+    config = preset("tiny").replace(
+        sequences={"n_labels_per_class": 2},
+        evaluators=standard_evaluators(n_labels_per_class=2, n_sequences=40, n_pairs=2)[-1:],
+    )
+    task = config.build()
+    of_training = config.evaluator(task.model)(task.evaluation_sequences)
+    ours = evaluate(task.model, task.evaluation_sequences, labels_per_class=2)
+    assert ours["class_accuracy"].tolist() == of_training["class_accuracy"].tolist()
+    (sequences,) = task.evaluation_sequences.values()
+    scores = score_model(task.model, sequences, labels_per_class=2)
+    assert scores["class_accuracy"].mean().item() == pytest.approx(ours["class_accuracy"][0])
+    assert "class_accuracy" not in evaluate(task.model, task.evaluation_sequences)

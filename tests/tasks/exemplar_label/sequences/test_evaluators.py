@@ -12,6 +12,7 @@ from coopetition_interp.tasks.exemplar_label.sequences import (
     held_out_evaluators,
     induction_evaluators,
     make_evaluation_sequences,
+    save_class_weights,
     standard_evaluators,
 )
 from coopetition_interp.training import ConfigError
@@ -190,3 +191,20 @@ def test_classes_own_as_many_labels_as_in_training():
     with pytest.raises(ConfigError, match="has 2 labels per class, and training 1"):
         preset("tiny").replace(evaluators=evaluators)
     assert preset("tiny").replace(**two, evaluators=evaluators).evaluators == evaluators
+
+
+def test_the_class_weights_of_evaluators_are_part_of_what_tells_a_run_s_data(tmp_path):
+    path = tmp_path / "weights.json"
+    save_class_weights([3, 2, 1, 1], path)
+    iwl = EvaluatorConfig(
+        "iwl",
+        SequenceConfig(kind="iwl_only", n_pairs=2, class_weights={"path": str(path)}),
+        n_sequences=10,
+        n_classes=4,
+        score="accuracy",
+    )
+    config = preset("tiny").replace(evaluators=(iwl,))
+    before = config.build().resolved
+    save_class_weights([1, 1, 2, 3], path)
+    now = config.build().resolved
+    assert {name for name in now if now[name] != before[name]} == {"iwl_class_weights_sha256"}
