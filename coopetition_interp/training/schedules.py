@@ -26,9 +26,10 @@ from coopetition_interp.training.optimizer_state import trainable_parameters
 
 @config_class
 class Schedule(Config):
-    """Moments of a run, in sequences seen (steps x batch size). The options add up.
+    """Moments of a run, in sequences seen (steps x batch size).
 
-    Each moment is rounded up to a whole step. The start (0) and the end always belong to it.
+    The options add up: `every` set beside a preset's `log_spaced` gives both, unless that is set to
+    0. Each moment is rounded up to a whole step. The start (0) and the end always belong to it.
 
     Attributes:
         every: A moment every so many sequences; 0 for none.
