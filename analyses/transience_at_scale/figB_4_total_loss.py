@@ -54,9 +54,10 @@ def ends(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(tables: Tables) -> go.Figure:
-    """A curve for each weight."""
+    """A curve for each weight, on log axes: at the start the largest penalty is 60 nats."""
     panels = {"with the penalty": ("train", "total_loss"), "without": ("train", "training_loss")}
-    return swept_panels(tables[""], "weight", "Loss", panels, weight_name, y="loss (nats)")
+    figure = swept_panels(tables[""], "weight", "Loss", panels, weight_name, y="loss (nats)")
+    return figure.update_yaxes(type="log", dtick=1)
 
 
 PUBLISHED = {STATEMENT: "higher with more"}
