@@ -44,7 +44,7 @@ class StepsAtOnce:
         n: int | None = None,
     ):
         self.n = n or steps_of_a_launch(scales.device)
-        self._one_step = one_step
+        self._one_step = subnormals_as_zero()(one_step)
         # Each tensor by itself: a row of a table need not lie where a kernel expects it.
         self._scales = [scales.clone() for _ in range(self.n)]
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -66,8 +66,7 @@ class StepsAtOnce:
             The losses of each step, before it.
         """
         if self.n == 1 or len(batches) != self.n:
-            with subnormals_as_zero():
-                return [self._alone(*given) for given in zip(scales, batches, strict=True)]
+            return [self._alone(*given) for given in zip(scales, batches, strict=True)]
         held = [*self._scales, *(tensor for batch in self._batches for tensor in batch)]
         given = [*scales, *(tensor for batch in batches for tensor in batch)]
         for own, new in zip(held, given, strict=True):

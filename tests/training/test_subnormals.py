@@ -54,7 +54,8 @@ def test_with_more_threads_nothing_is_set() -> None:
 
 
 @needs_a_processor_that_can
-def test_steps_take_them_as_0() -> None:
+@pytest.mark.parametrize("n", [1, 2])
+def test_steps_take_them_as_0(n: int) -> None:
     weight = torch.full((8,), SUBNORMAL)
 
     def halve(scales: Tensor, batch: object) -> Tensor:
@@ -62,6 +63,6 @@ def test_steps_take_them_as_0() -> None:
         return weight.sum()
 
     with cpu_threads(1):
-        steps = StepsAtOnce(halve, [weight], torch.ones(1), [])
-        steps([torch.ones(1)], [[]])
+        steps = StepsAtOnce(halve, [weight], torch.ones(1), [], n)
+        steps([torch.ones(1)] * n, [[]] * n)
     assert weight.max().item() == 0
