@@ -24,7 +24,7 @@ from coopetition_interp.reporting.figure_file import Tables, draw_figure_file
 from coopetition_interp.reporting.measure import measure
 from coopetition_interp.reporting.seed_curves import curve_panels
 from coopetition_interp.reporting.study import Study
-from coopetition_interp.reporting.style import head_style, millions
+from coopetition_interp.reporting.style import DOTTED, head_style, millions
 from coopetition_interp.reporting.verdicts import NumberRule, Rule
 from coopetition_interp.training import Run
 
@@ -69,7 +69,7 @@ def draw(tables: Tables) -> go.Figure:
     for moment, name in {"peak": "Flip's peak", "end": "end"}.items():
         places = millions(sorted(set(train.loc[train["moment"] == moment, "sequences_seen"])))
         for place in places:
-            figure.add_vline(place, line={"color": "#888888", "dash": "dot", "width": 1})
+            figure.add_vline(place, line=DOTTED)
         if len(places):
             figure.add_annotation(
                 x=places[-1], y=1, yref="y domain", xanchor="left", text=name, showarrow=False

@@ -128,9 +128,13 @@ def chance_line(figure: go.Figure, **where: Any) -> None:
     dotted_line(figure, CHANCE, **where)
 
 
+DOTTED = {"color": "#888888", "dash": "dot", "width": 1}
+"""Look of a line that marks a place or a value."""
+
+
 def dotted_line(figure: go.Figure, y: float, **where: Any) -> None:
     """Draws a level dotted line, in every panel or in the one given."""
-    figure.add_hline(y=y, line={"color": "#888888", "dash": "dot", "width": 1}, **where)
+    figure.add_hline(y=y, line=DOTTED, **where)
 
 
 def _template() -> go.layout.Template:
